@@ -1,0 +1,43 @@
+# make run    set up, start the sandbox gateway, show a first QR, keep serving
+# make test   set up, run every check and test
+# make check  the quick checks: format, lint, types, imports, unit tests
+# make bench  measure; ratios in one run, figures as JSON
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.ready
+
+.PHONY: run setup test check lint bench clean
+.DEFAULT_GOAL := run
+
+setup: $(STAMP)
+
+# A stamp keeps the second call quick: the environment is remade only when what it is made of has changed.
+$(STAMP): pyproject.toml constraints.txt
+	@echo "cpmqr: setting up $(VENV) (once; about half a minute)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "cpmqr needs Python 3.11 or newer; this is %d.%d. Set PYTHON=…" % sys.version_info[:2])'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+run: setup
+	@$(BIN)/cpmqr serve --sandbox --first-qr
+
+lint: setup
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+check: lint
+	@$(BIN)/python -m pytest tests/unit
+
+test: lint
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+bench: setup
+	@$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .hypothesis .import_linter_cache
