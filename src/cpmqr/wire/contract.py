@@ -1,0 +1,250 @@
+"""The members of a request and of an answer: names, spellings, rules (contract §1 and §2).
+
+A member's canonical name, the page's other spelling, whether it is required, its rule in words and its check stand
+in one row of `REQUEST_MEMBERS`; errors, docs and OpenAPI are made from it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta, timezone
+from typing import Final
+
+import msgspec
+
+from cpmqr.errors import Refusal
+from cpmqr.wire import codes
+from cpmqr.wire.envelope import Envelope
+
+MSG_CD: Final = "Q200"
+MSG_VER: Final = "01"
+RSLT_TYPE: Final = "JSON"
+TRACE_NO_BYTES_MAX: Final = 40
+ENC_DATA_CHARACTERS_MAX: Final = 4096
+APP_DV_BYTES_MAX: Final = 20
+DNF_DV_CHARACTERS_MAX: Final = 20  # ours: the page shows one digit
+CPMQR_DATA_CHARACTERS_MAX: Final = 512  # a till's reader need not recover more (CPM 3.2)
+
+KOREAN_TIME: Final = timezone(timedelta(hours=9), "KST")
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+class Member(msgspec.Struct, frozen=True):
+    """One row of the request's table.
+
+    Attributes:
+        name: canonical; `other`: the spelling of the page's table where it differs from its sample, else "".
+        rule: what the value must be, for people. `ok`: the same for the program.
+        code: what a broken rule is answered with.
+    """
+
+    name: str
+    rule: str
+    ok: Callable[[str], bool]
+    required: bool = False
+    other: str = ""
+    code: str = codes.MEMBER_WRONG
+
+
+def _digits(count: int) -> Callable[[str], bool]:
+    return lambda value: len(value) == count and value.isascii() and value.isdigit()
+
+
+def _one_of(*allowed: str) -> Callable[[str], bool]:
+    return allowed.__contains__
+
+
+def _two_characters(value: str) -> bool:
+    return len(value) == 2 and value.isascii() and value.isalnum()
+
+
+def _trace_no(value: str) -> bool:
+    # A trace of 41 to 160 characters is over 40 bytes or not: only then is it worth encoding.
+    if not value or "|" in value or len(value) > TRACE_NO_BYTES_MAX:
+        return False
+    if value.isascii():
+        return value.isprintable()
+    return len(value.encode()) <= TRACE_NO_BYTES_MAX and not _CONTROL.search(value)
+
+
+def _app_dv(value: str) -> bool:
+    return value.isprintable() and len(value.encode()) <= APP_DV_BYTES_MAX
+
+
+def korean_time(text: str) -> datetime | None:
+    """Read `yyyymmddHHMMSS` in Korean time; None if it is no real time."""
+    if len(text) != 14 or not (text.isascii() and text.isdigit()):
+        return None
+    try:
+        date = int(text[:4]), int(text[4:6]), int(text[6:8])
+        return datetime(*date, int(text[8:10]), int(text[10:12]), int(text[12:]), tzinfo=KOREAN_TIME)
+    except ValueError:
+        return None
+
+
+REQUEST_MEMBERS: Final[tuple[Member, ...]] = (
+    Member("REQUESTOR_ID", "11 digits", _digits(11), required=True),
+    Member("MSG_CD", MSG_CD, _one_of(MSG_CD), True, "MSG_ID", codes.UNKNOWN_MESSAGE),
+    Member("MSG_VER", MSG_VER, _one_of(MSG_VER), True, code=codes.UNKNOWN_VERSION),
+    Member("CRYPTO_TYPE", "2 letters or digits", _two_characters, True, "CRTPYO_TYPE"),
+    Member("CRYPTO_KEY_VER", "2 letters or digits", _two_characters, True),
+    Member(
+        "TRNS_TRCE_NO",
+        "1 to 40 bytes of UTF-8 without control characters and |",
+        _trace_no,
+        True,
+        "TRNS_TRACE_NO",
+    ),
+    Member(
+        "ENC_DATA",
+        f"Base64, 1 to {ENC_DATA_CHARACTERS_MAX} characters",
+        lambda value: 0 < len(value) <= ENC_DATA_CHARACTERS_MAX,  # what is no Base64 is 3003's matter
+        required=True,
+    ),
+    # Missing or ill-formed is 3004's matter: whether it is required is the requestor's setting.
+    Member("HASH_CRC", "Base64 of 32 bytes", lambda value: True),
+    Member("RSLT_TYPE", RSLT_TYPE, _one_of(RSLT_TYPE)),
+    Member(
+        "REG_ATON", "yyyymmddHHMMSS in Korean time, a real date", lambda value: korean_time(value) is not None
+    ),
+    Member("REQ_KEY_DV", "1 or empty", _one_of("1", "")),
+    Member("CPMQR_DATA_CLSS", "1 or empty", _one_of("1", "")),
+    Member(
+        "DNF_DV",
+        f"1 or a value that this gateway's configuration maps to a profile, at most {DNF_DV_CHARACTERS_MAX} characters",
+        lambda value: len(value) <= DNF_DV_CHARACTERS_MAX and value.isprintable(),
+    ),
+    Member("APP_DV", f"printable, at most {APP_DV_BYTES_MAX} bytes", _app_dv),
+)
+
+_BY_NAME: Final = {member.name: member for member in REQUEST_MEMBERS}
+_REQUIRED: Final = tuple(member.name for member in REQUEST_MEMBERS if member.required)
+# The page's table says CRTPYO_TYPE, MSG_ID and TRNS_TRACE_NO; its sample CRYPTO_TYPE, MSG_CD and TRNS_TRCE_NO.
+OTHER_SPELLINGS: Final = {member.other: member.name for member in REQUEST_MEMBERS if member.other}
+_ANSWERED_LATER: Final = (codes.UNKNOWN_MESSAGE, codes.UNKNOWN_VERSION)
+
+
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """A request whose members obey the table.
+
+    `members` holds the known ones under their canonical names, and is what HASH_CRC covers.
+    """
+
+    requestor_id: str
+    crypto_type: str
+    crypto_key_ver: str
+    trace_no: str
+    enc_data: str
+    hash_crc: str | None
+    dnf_dv: str
+    app_dv: str
+    members: dict[str, str]
+
+
+def read_message(envelope: Envelope) -> Message:
+    """Hold an envelope's members against the table.
+
+    Raises:
+        Refusal: 1002 for the first that is missing, then 1003 for the first whose value is wrong, then 1004 and
+            1005 for MSG_CD and MSG_VER. The cause names the member and the rule, never the value.
+    """
+    members = canonical_members(envelope.members)
+    if envelope.not_strings:
+        _refuse_what_is_no_string(members, envelope.not_strings)
+    for name in _REQUIRED:
+        if name not in members:
+            raise Refusal(codes.MEMBER_MISSING, f"{_spellings(name)} is missing")
+    later = None
+    for name, value in members.items():
+        if not _BY_NAME[name].ok(value):
+            member = _first_wrong(members)
+            if member.code not in _ANSWERED_LATER:
+                raise _wrong(member)
+            later = later or member
+    if later is not None:
+        raise _wrong(later)
+    get = members.get
+    return Message(
+        members["REQUESTOR_ID"],
+        members["CRYPTO_TYPE"],
+        members["CRYPTO_KEY_VER"],
+        members["TRNS_TRCE_NO"],
+        members["ENC_DATA"],
+        get("HASH_CRC"),
+        get("DNF_DV", ""),
+        get("APP_DV", ""),
+        members,
+    )
+
+
+def canonical_members(sent: Mapping[str, str]) -> dict[str, str]:
+    """Give the members that the table knows, under their canonical names; others are ignored.
+
+    Raises:
+        Refusal: 1003 where both spellings of a name were sent with different values.
+    """
+    members: dict[str, str] = {}
+    for name, value in sent.items():
+        if name in _BY_NAME:
+            canonical = name
+        elif name in OTHER_SPELLINGS:
+            canonical = OTHER_SPELLINGS[name]
+        else:
+            continue
+        if members.setdefault(canonical, value) != value:
+            raise Refusal(
+                codes.MEMBER_WRONG, f"{_spellings(canonical)}: both were sent, with different values"
+            )
+    return members
+
+
+def echo(sent: Mapping[str, str]) -> dict[str, str]:
+    """Give what an error may repeat of a request: ids and versions, if they look like ids and versions.
+
+    Anything longer than a REQUESTOR_ID could be a PAN in the wrong place, and is not repeated.
+    """
+    both = {"MSG_CD": sent.get("MSG_CD", sent.get("MSG_ID"))}
+    wanted = {
+        "REQUESTOR_ID": sent.get("REQUESTOR_ID"),
+        **both,
+        "MSG_ID": both["MSG_CD"],
+        "MSG_VER": sent.get("MSG_VER"),
+    }
+    return {
+        name: value
+        for name, value in wanted.items()
+        if value is not None and len(value) <= 11 and value.isascii() and value.isalnum()
+    }
+
+
+def _first_wrong(members: dict[str, str]) -> Member:
+    """The first broken rule in the table's order, 1003 before 1004 and 1005."""
+    wrong = [
+        member
+        for member in REQUEST_MEMBERS
+        if not member.ok(members.get(member.name, "")) and member.name in members
+    ]
+    return min(wrong, key=lambda member: member.code)
+
+
+def _refuse_what_is_no_string(members: dict[str, str], not_strings: Mapping[str, str]) -> None:
+    """1002 comes before 1003: a member that is there with a wrong type is not missing."""
+    sent_wrong = {OTHER_SPELLINGS.get(name, name): kind for name, kind in not_strings.items()}
+    for name in _REQUIRED:
+        if name not in members and name not in sent_wrong:
+            raise Refusal(codes.MEMBER_MISSING, f"{_spellings(name)} is missing")
+    for member in REQUEST_MEMBERS:
+        if member.name in sent_wrong:
+            kind = sent_wrong[member.name]
+            raise Refusal(codes.MEMBER_WRONG, f"{member.name} must be a JSON string in quotes, not {kind}")
+
+
+def _wrong(member: Member) -> Refusal:
+    return Refusal(member.code, f"{_spellings(member.name)} must be {member.rule}")
+
+
+def _spellings(name: str) -> str:
+    other = _BY_NAME[name].other
+    return f"{name} (or {other})" if other else name

@@ -1,0 +1,124 @@
+"""What is sealed and signed: ENC_DATA's plaintext and AAD, and HASH_CRC (contract §3 and §4). All of it ours."""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import hmac
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from cpmqr.errors import Refusal, UnsealError
+from cpmqr.model import HashMode, TokenPan
+from cpmqr.wire import codes
+from cpmqr.wire.contract import REQUEST_MEMBERS, korean_time
+
+RESPONSE_MEMBERS: Final = (
+    "CPMQR_DATA",
+    "CRYPTO_KEY_VER",
+    "CRYPTO_TYPE",
+    "MSG_CD",
+    "MSG_VER",
+    "QR_DATA_MAPP_VAL",
+    "REQUESTOR_ID",
+    "RSLT_CD",
+    "RSLT_MSG",
+    "RSLT_TYPE",
+)  # in ascending order; MSG_ID is left out, MSG_CD stands for it
+
+_REQUEST_ORDER: Final = tuple(sorted(member.name for member in REQUEST_MEMBERS if member.name != "HASH_CRC"))
+
+
+class Opened(msgspec.Struct, frozen=True, gc=False):
+    """What ENC_DATA held.
+
+    Attributes:
+        request_time: as sent, 14 digits. request_at_s: the same in seconds since the Unix epoch.
+    """
+
+    pan: TokenPan
+    request_time: str
+    request_at_s: int
+
+
+def associated_data(requestor_id: str, crypto_key_ver: str, trace_no: str) -> bytes:
+    """Give the AAD that binds a sealed request to its requestor, key version and trace number."""
+    return f"cpmqrdatareq|{requestor_id}|{crypto_key_ver}|{trace_no}".encode()
+
+
+def plaintext(pan: str, request_time: str, trace_no: str) -> bytes:
+    """Give the text that is sealed: `PAN|yyyymmddHHMMSS|trace|`, with the trailing bar."""
+    return f"{pan}|{request_time}|{trace_no}|".encode()
+
+
+def decode_enc_data(enc_data: str) -> bytes:
+    """Undo the Base64 of ENC_DATA.
+
+    Raises:
+        UnsealError: not padded Base64 of RFC 4648.
+    """
+    try:
+        return binascii.a2b_base64(enc_data, strict_mode=True)
+    except ValueError as error:
+        raise UnsealError(f"ENC_DATA is not padded Base64: {error}") from None
+
+
+def read_plaintext(opened: bytes, trace_no: str) -> Opened:
+    """Split and check an unsealed text.
+
+    Raises:
+        Refusal: 3005; the cause says which of the three is wrong, and never a value.
+    """
+    try:
+        parts = [part.strip(" ") for part in opened.decode().split("|")]
+    except UnicodeDecodeError:
+        raise _wrong("the plaintext is not UTF-8") from None
+    if len(parts) != 4 or parts[3]:
+        raise _wrong("the plaintext must be PAN|yyyymmddHHMMSS|trace no| with three bars")
+    try:
+        pan = TokenPan(parts[0])
+    except ValueError as error:
+        raise _wrong(f"digital PAN: {error}") from None
+    request_at = korean_time(parts[1])
+    if request_at is None:
+        raise _wrong("the request time must be yyyymmddHHMMSS in Korean time, a real date")
+    if parts[2] != trace_no.strip(" "):
+        raise _wrong("the trace number inside ENC_DATA is not TRNS_TRCE_NO")
+    return Opened(pan, parts[1], int(request_at.timestamp()))
+
+
+def request_text(members: Mapping[str, str]) -> bytes:
+    """Give the canonical text of a request: `NAME=VALUE` and a line feed, ascending by canonical name."""
+    return "".join([f"{name}={members[name]}\n" for name in _REQUEST_ORDER if name in members]).encode()
+
+
+def response_text(members: Mapping[str, str]) -> bytes:
+    """Give the canonical text of an answer; MSG_ID and HASH_CRC are left out."""
+    return "".join([f"{name}={members[name]}\n" for name in RESPONSE_MEMBERS if name in members]).encode()
+
+
+def content_text(members: Mapping[str, str], opened: Opened) -> bytes:
+    """Give what makes two requests the same (contract §5): canonical members and plaintext, not the ciphertext."""
+    kept = "".join(
+        [f"{name}={members[name]}\n" for name in _REQUEST_ORDER if name in members and name != "ENC_DATA"]
+    )
+    return f"{kept}{opened.pan.reveal()}|{opened.request_time}".encode()
+
+
+def hash_crc(mode: HashMode, key: bytes, text: bytes) -> str:
+    """Compute HASH_CRC over a canonical text: Base64 of 32 bytes; "" where the mode is off."""
+    if mode is HashMode.OFF:
+        return ""
+    digest = hashlib.sha256(text).digest() if mode is HashMode.SHA256 else hmac.digest(key, text, "sha256")
+    return binascii.b2a_base64(digest, newline=False).decode()
+
+
+def hash_crc_equal(sent: str, computed: str) -> bool:
+    """Compare in constant time."""
+    return hmac.compare_digest(sent.encode(), computed.encode())
+
+
+def _wrong(cause: str) -> Refusal:
+    return Refusal(codes.PLAINTEXT_WRONG, cause)
