@@ -7,7 +7,7 @@ in one row of `REQUEST_MEMBERS`; errors, docs and OpenAPI are made from it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Final
 
@@ -123,6 +123,7 @@ _BY_NAME: Final = {member.name: member for member in REQUEST_MEMBERS}
 _REQUIRED: Final = tuple(member.name for member in REQUEST_MEMBERS if member.required)
 # The page's table says CRTPYO_TYPE, MSG_ID and TRNS_TRACE_NO; its sample CRYPTO_TYPE, MSG_CD and TRNS_TRCE_NO.
 OTHER_SPELLINGS: Final = {member.other: member.name for member in REQUEST_MEMBERS if member.other}
+_DOMESTIC: Final = ("", "1")  # DNF_DV for the token's own profile
 _ANSWERED_LATER: Final = (codes.UNKNOWN_MESSAGE, codes.UNKNOWN_VERSION)
 
 
@@ -142,9 +143,14 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     app_dv: str
     members: dict[str, str]
 
+    def __repr__(self) -> str:
+        return f"<message of {self.requestor_id}, CRYPTO_TYPE {self.crypto_type}>"
 
-def read_message(envelope: Envelope) -> Message:
+
+def read_message(envelope: Envelope, dnf_values: Collection[str] = ()) -> Message:
     """Hold an envelope's members against the table.
+
+    `dnf_values` are what DNF_DV may be beside 1 and empty, by configuration.
 
     Raises:
         Refusal: 1002 for the first that is missing, then 1003 for the first whose value is wrong, then 1004 and
@@ -163,9 +169,12 @@ def read_message(envelope: Envelope) -> Message:
             if member.code not in _ANSWERED_LATER:
                 raise _wrong(member)
             later = later or member
+    get = members.get
+    dnf_dv = get("DNF_DV", "")
+    if dnf_dv not in _DOMESTIC and dnf_dv not in dnf_values:
+        raise Refusal(codes.MEMBER_WRONG, f"DNF_DV must be one of {', '.join(['1', *sorted(dnf_values)])}")
     if later is not None:
         raise _wrong(later)
-    get = members.get
     return Message(
         members["REQUESTOR_ID"],
         members["CRYPTO_TYPE"],
@@ -173,7 +182,7 @@ def read_message(envelope: Envelope) -> Message:
         members["TRNS_TRCE_NO"],
         members["ENC_DATA"],
         get("HASH_CRC"),
-        get("DNF_DV", ""),
+        dnf_dv,
         get("APP_DV", ""),
         members,
     )

@@ -1,0 +1,153 @@
+"""The edge of the main job: ASGI in, `service/issue.py`, ASGI out. No framework on this path.
+
+Everything else (`/v1`, health, metrics) goes to the application of `server/routes.py`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+from cpmqr.errors import Refusal
+from cpmqr.server.observe import Observer
+from cpmqr.server.protocol import TRANSPORT_KEY
+from cpmqr.service.issue import Call, Issuer, Reply
+from cpmqr.wire import codes
+from cpmqr.wire.contract import korean_time
+from cpmqr.wire.envelope import BODY_BYTES_MAX
+
+PAYGW_PATH: Final = "/paygw/cpmqrdatareq"
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_CONTENT_TYPE: Final = (b"content-type", b"application/json; charset=utf-8")
+_NO_STORE: Final = (b"cache-control", b"no-store")
+_CLOSE: Final = (b"connection", b"close")
+
+
+class _Headers:
+    """The few headers that the main job reads."""
+
+    __slots__ = ("authorization", "content_type", "length", "sandbox_now", "sandbox_result")
+
+    def __init__(self, headers: list[tuple[bytes, bytes]]) -> None:
+        self.authorization: str | None = None
+        self.content_type = self.sandbox_now = self.sandbox_result = ""
+        self.length = 0
+        for name, value in headers:
+            if name == b"authorization":
+                self.authorization = value.decode("latin-1")
+            elif name == b"content-type":
+                self.content_type = value.decode("latin-1")
+            elif name == b"content-length":
+                self.length = int(value)  # the HTTP parser has checked that it is a number
+            elif name == b"x-sandbox-now":
+                self.sandbox_now = value.decode("latin-1")
+            elif name == b"x-sandbox-result":
+                self.sandbox_result = value.decode("latin-1")
+
+
+class GatewayApp:
+    """The ASGI application.
+
+    Args:
+        issuer: the main job. routes: everything else. now: seconds since the Unix epoch.
+        watch: told of each request and reply in sandbox mode, for the console's inspector; None elsewhere.
+    """
+
+    def __init__(
+        self,
+        issuer: Issuer,
+        routes: Application,
+        observer: Observer,
+        now: Callable[[], float],
+        watch: Callable[[Call, Reply, float], None] | None = None,
+    ) -> None:
+        self._issuer = issuer
+        self._routes = routes
+        self._observer = observer
+        self._now = now
+        self._watch = watch
+        self._sandbox = issuer.rules.sandbox
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection event of ASGI 3."""
+        if scope["type"] == "http" and scope["path"] == PAYGW_PATH:
+            await self._paygw(scope, receive, send)
+        else:
+            await self._routes(scope, receive, send)
+
+    async def _paygw(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = _Headers(scope["headers"])
+        started = time.perf_counter()
+        call = Call(b"", headers.authorization, headers.content_type, int(self._now()))
+        if scope["client"] is not None:
+            call.source = scope["client"][0]
+        refused = None
+        if scope["method"] != "POST":
+            refused = Refusal(codes.UNKNOWN_MESSAGE, "send it with POST")
+        else:
+            body = await _read_body(receive, headers.length)
+            if body is None:
+                refused = Refusal(codes.TOO_LARGE, f"the body may have {BODY_BYTES_MAX} bytes")
+            else:
+                call.body = body
+                started = time.perf_counter()
+        transport = scope.get(TRANSPORT_KEY)
+        if transport is not None:
+            call.alive = lambda: not transport.is_closing()
+        if self._sandbox:
+            refused = refused or _sandbox_wishes(call, headers)
+        reply = self._issuer.refuse(call, refused) if refused else await self._issuer.answer(call)
+        await _send(send, reply, close=reply.rslt_cd == codes.TOO_LARGE, method=scope["method"])
+        seconds = time.perf_counter() - started
+        self._observer.answered(reply, seconds)
+        if self._watch is not None:
+            self._watch(call, reply, seconds)
+
+
+async def _read_body(receive: Receive, declared: int) -> bytes | None:
+    """Read a body of at most `BODY_BYTES_MAX`; None once it is longer, however it is sent."""
+    if declared > BODY_BYTES_MAX:
+        return None
+    message = await receive()
+    body = bytes(message.get("body", b""))
+    while message.get("more_body", False):
+        message = await receive()
+        body += message.get("body", b"")
+        if len(body) > BODY_BYTES_MAX:
+            return None
+    return body if len(body) <= BODY_BYTES_MAX else None
+
+
+async def _send(send: Send, reply: Reply, *, close: bool, method: str) -> None:
+    headers = [_CONTENT_TYPE, (b"content-length", b"%d" % len(reply.body)), _NO_STORE]
+    if reply.retry_after_s is not None:
+        headers.append((b"retry-after", b"%d" % reply.retry_after_s))
+    if reply.incident:
+        headers.append((b"x-incident-id", reply.incident.encode()))
+    if close:
+        headers.append(_CLOSE)  # the rest of a body that is too long is not read
+    status = reply.http_status
+    if method != "POST":
+        status = 405
+        headers.append((b"allow", b"POST"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body})
+
+
+def _sandbox_wishes(call: Call, headers: _Headers) -> Refusal | None:
+    """Take over what the sandbox's headers ask for: another clock, a code."""
+    call.sandbox_result = headers.sandbox_result
+    if headers.sandbox_now:
+        moment = korean_time(headers.sandbox_now)
+        if moment is None:
+            return Refusal(
+                codes.MEMBER_WRONG, "X-Sandbox-Now must be yyyymmddHHMMSS in Korean time, a real date"
+            )
+        call.now_s = int(moment.timestamp())
+    return None

@@ -1,0 +1,149 @@
+"""What the gateway tells of itself: JSON lines on standard error, Prometheus metrics. Nothing secret in either.
+
+Logs are events with named fields, chosen here and nowhere else; a trace number is a wallet's own text, so a run of
+digits in it that could be a PAN is masked.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from typing import Final
+
+import msgspec
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from cpmqr.model import mask_pan
+from cpmqr.service.issue import Reply
+from cpmqr.wire import codes
+
+_PAN_LIKE = re.compile(r"\d{13,19}")
+_FAULTS: Final = frozenset({codes.KEY_STORE, codes.TIMED_OUT, codes.INTERNAL, codes.OVERLOADED})
+
+
+def configure_logs(level: str) -> None:
+    """Set up the process's logs once: one JSON object a line on standard error."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(serializer=_serialise),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.BytesLoggerFactory(file=sys.stderr.buffer),
+        cache_logger_on_first_use=True,
+    )
+    # uvicorn and asyncio speak through the standard library: their warnings, in one shape, to the same place.
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format='{"event":"%(name)s: %(message)s"}', force=True
+    )
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def _serialise(event: object, **_: object) -> bytes:
+    return _encode(event)
+
+
+class Observer:
+    """Counts and logs what the gateway does."""
+
+    def __init__(self, *, log_issues: bool) -> None:
+        self._log_issues = log_issues
+        self._log = structlog.get_logger()
+        self.registry = CollectorRegistry()
+        self._answers = Counter("cpmqr_answers", "Answers by code", ["code"], registry=self.registry)
+        self._repeats = Counter(
+            "cpmqr_repeats", "Retries that got their first answer again", registry=self.registry
+        )
+        self._duration = Histogram(
+            "cpmqr_answer_seconds",
+            "From a request's last byte to its answer",
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+            registry=self.registry,
+        )
+        self._batch = Histogram(
+            "cpmqr_batch_size",
+            "Intents in one transaction",
+            buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
+            registry=self.registry,
+        )
+        self._queue_wait = Histogram(
+            "cpmqr_queue_wait_seconds", "How long a batch's eldest waited", registry=self.registry
+        )
+        self._commit = Histogram(
+            "cpmqr_commit_seconds", "One transaction of the issue path", registry=self.registry
+        )
+        self._atc = Histogram(
+            "cpmqr_atc",
+            "Counters as they are issued; a token ends at 65535",
+            buckets=(1_000, 10_000, 30_000, 50_000, 60_000, 64_000, 65_000, 65_535),
+            registry=self.registry,
+        )
+        self.waiting = Gauge(
+            "cpmqr_queue_waiting", "Intents that wait for a transaction", registry=self.registry
+        )
+        self.ready = Gauge("cpmqr_ready", "1 while the gateway takes requests", registry=self.registry)
+        self.directory_version = Gauge("cpmqr_directory_version", "Version in memory", registry=self.registry)
+        self._by_code = {code: self._answers.labels(code) for code in codes.CODES}
+
+    def answered(self, reply: Reply, seconds: float) -> None:
+        """Count and log an answer of the issue path."""
+        self._by_code[reply.rslt_cd].inc()
+        self._duration.observe(seconds)
+        if reply.rslt_cd == codes.OK:
+            self._issued(reply, seconds)
+            return
+        log = self._log.error if reply.rslt_cd in _FAULTS else self._log.info
+        log(
+            "refused",
+            code=reply.rslt_cd,
+            cause=reply.cause,
+            requestor_id=reply.requestor_id,
+            incident=reply.incident or None,
+            ms=round(seconds * 1000, 2),
+        )
+
+    def _issued(self, reply: Reply, seconds: float) -> None:
+        self._atc.observe(reply.atc)
+        if reply.repeated:
+            self._repeats.inc()
+        if self._log_issues:
+            self._log.info(
+                "issued",
+                requestor_id=reply.requestor_id,
+                trace_no=masked(reply.trace_no),
+                token_ref=f"{reply.token_id:016x}",
+                atc=reply.atc,
+                repeated=reply.repeated,
+                ms=round(seconds * 1000, 2),
+            )
+
+    def batch(self, size: int, waited_s: float, took_s: float) -> None:
+        """Note one transaction."""
+        self._batch.observe(size)
+        self._queue_wait.observe(waited_s)
+        self._commit.observe(took_s)
+
+    def incident(self, incident: str, error: BaseException) -> None:
+        """Log an unexpected error with its traceback: lines of code, no values."""
+        self._log.error("incident", incident=incident, exc_info=error)
+
+    def event(self, name: str, **fields: object) -> None:
+        """Log anything else that an operator should see."""
+        self._log.info(name, **fields)
+
+    def trouble(self, name: str, **fields: object) -> None:
+        """Log what an operator should look after."""
+        self._log.warning(name, **fields)
+
+
+def masked(trace_no: str) -> str:
+    """A trace number for the log: what could be a PAN in it is masked."""
+    if len(trace_no) < 13 or not _PAN_LIKE.search(trace_no):
+        return trace_no
+    return _PAN_LIKE.sub(lambda match: mask_pan(match.group()), trace_no)

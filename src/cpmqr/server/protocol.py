@@ -1,0 +1,109 @@
+"""uvicorn's HTTP/1.1 protocol with the limits that it lacks: size of the head, time for a request, connections.
+
+A slow or huge head would otherwise cost memory for as long as its sender likes. Timers run only for requests that do
+not arrive in one piece, so a normal one pays nothing for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, ClassVar, Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+TRANSPORT_KEY: Final = "cpmqr.transport"  # in the scope: tells whether the client is still there
+HEADERS_MAX: Final = 100
+
+_TOO_LARGE: Final = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+)
+_TOO_SLOW: Final = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection. The limits are set on a subclass by `bounded`."""
+
+    header_bytes_max: ClassVar[int] = 16_384
+    request_timeout_s: ClassVar[float] = 10.0
+    connections_max: ClassVar[int] = 10_000
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._head_bytes = 0
+        self._in_request = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self.connections_max:
+            transport.abort()
+            return
+        self._start_timer()  # a connection that never says anything is a slow request too
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._stop_timer_if_idle()
+        super().data_received(data)
+        if self._in_request and self._timer is None and not self.transport.is_closing():
+            self._start_timer()
+
+    def send_400_response(self, msg: str) -> None:
+        if not self.transport.is_closing():  # already answered with a status of ours
+            super().send_400_response(msg)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_request = True
+        self._head_bytes = 0
+        self.scope[TRANSPORT_KEY] = self.transport  # type: ignore[typeddict-unknown-key]
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._count(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        self._count(len(name) + len(value) + 4)
+
+    def on_message_complete(self) -> None:
+        self._in_request = False
+        self._stop_timer()
+        super().on_message_complete()
+
+    def _count(self, count: int) -> None:
+        self._head_bytes += count
+        if self._head_bytes > self.header_bytes_max or len(self.headers) > HEADERS_MAX:
+            self._end(_TOO_LARGE)
+            raise ValueError("head too large")  # the parser turns it into an error, and stops reading
+
+    def _start_timer(self) -> None:
+        self._timer = self.loop.call_later(self.request_timeout_s, self._end, _TOO_SLOW)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _stop_timer_if_idle(self) -> None:
+        if not self._in_request:
+            self._stop_timer()
+
+    def _end(self, answer: bytes) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(answer)
+            self.transport.close()
+
+
+def bounded(
+    *, header_bytes_max: int, request_timeout_s: float, connections_max: int
+) -> type[BoundedProtocol]:
+    """Make a protocol class with these limits; uvicorn takes a class."""
+    limits = {
+        "header_bytes_max": header_bytes_max,
+        "request_timeout_s": request_timeout_s,
+        "connections_max": connections_max,
+    }
+    return type("BoundedProtocol", (BoundedProtocol,), limits)

@@ -1,0 +1,187 @@
+"""A deployment's settings: one TOML file, a few environment variables, everything with a default that works.
+
+The file's tables are the structs below; an unknown name is an error, so that a typo is no silent default.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import tomllib
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from cpmqr.crypto.suites import DEFAULT_CRYPTO_TYPES
+from cpmqr.errors import ConfigError
+
+ENV_DATABASE: Final = "CPMQR_DATABASE_URL"
+ENV_KEK_FILE: Final = "CPMQR_KEK_FILE"
+
+
+class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the gateway listens.
+
+    Attributes:
+        tls_cert_file, tls_key_file: PEM. behind_tls_proxy: a proxy in front ends TLS, so plain HTTP may be served
+            on an address other than loopback.
+        header_bytes_max: request line and headers together. request_timeout_s: from a request's first byte to its
+            last. keep_alive_s: how long an idle connection stays. connections_max: the next one is closed at once.
+        drain_s: how long SIGTERM waits for what is under way.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    workers: int = 1
+    tls_cert_file: str = ""
+    tls_key_file: str = ""
+    behind_tls_proxy: bool = False
+    header_bytes_max: int = 16_384
+    request_timeout_s: float = 10.0
+    keep_alive_s: int = 75
+    connections_max: int = 10_000
+    drain_s: int = 20
+
+
+class Storage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where nothing may be lost.
+
+    Attributes:
+        data: folder of the embedded database. database: `postgresql://…` in its place.
+        kek_file: the key-encryption key, 64 hex digits, mode 0600.
+        queue_max, batch_max, wait_max_s: see `service/batch.py`. lanes: transactions at once on PostgreSQL.
+    """
+
+    data: str = "./var"
+    database: str = ""
+    kek_file: str = ""
+    queue_max: int = 2_000
+    batch_max: int = 128
+    wait_max_s: float = 3.0
+    lanes: int = 2
+
+
+class Issuing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The contract's choices.
+
+    Attributes:
+        window_s: request time against the gateway's clock. qr_ttl_s, offline_ttl_s: a QR's lifetime, and that of one
+            issued for offline use.
+        error_status: "catalogue", or "always-200" for clients that read RSLT_CD alone.
+        dnf_profiles: DNF_DV → profile, beside "1". profile_files: TOML files of profiles of one's own.
+    """
+
+    window_s: int = 300
+    qr_ttl_s: int = 180
+    offline_ttl_s: int = 86_400
+    error_status: Literal["catalogue", "always-200"] = "catalogue"
+    dnf_profiles: dict[str, str] = {"2": "unionpay"}
+    profile_files: tuple[str, ...] = ()
+
+
+class Logging(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is logged: `issues` is one line for each QR, refusals and faults are always logged."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    issues: bool = True
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that a deployment may set."""
+
+    listen: Listen = Listen()
+    storage: Storage = Storage()
+    issuing: Issuing = Issuing()
+    logging: Logging = Logging()
+    crypto_types: dict[str, str] = DEFAULT_CRYPTO_TYPES
+    sandbox: bool = False
+
+    @property
+    def is_loopback(self) -> bool:
+        """The gateway can be reached from this machine alone."""
+        if self.listen.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.listen.host).is_loopback
+        except ValueError:
+            return False
+
+
+def load(path: str | None, **overrides: object) -> Settings:
+    """Read the file, lay environment and flags over it, and check what can be checked without a database.
+
+    Args:
+        overrides: `section__name=value`, or `name=value` for the top; None means "not given".
+
+    Raises:
+        ConfigError: the file, a name or a value is wrong; or the whole is unsafe.
+    """
+    tree = _read(path) if path else {}
+    for name, variable in (("database", ENV_DATABASE), ("kek_file", ENV_KEK_FILE)):
+        if os.environ.get(variable):
+            _section(tree, "storage")[name] = os.environ[variable]
+    for name, value in overrides.items():
+        if value is not None:
+            section, _, field = name.rpartition("__")
+            (_section(tree, section) if section else tree)[field] = value
+    try:
+        settings = msgspec.convert(tree, Settings)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path or 'settings'}: {error}") from None
+    check(settings)
+    return settings
+
+
+def check(settings: Settings) -> None:
+    """Refuse what would be unsafe or can't work.
+
+    Raises:
+        ConfigError: says what to change.
+    """
+    listen, storage = settings.listen, settings.storage
+    if bool(listen.tls_cert_file) != bool(listen.tls_key_file):
+        raise ConfigError("TLS needs both tls_cert_file and tls_key_file")
+    if not (settings.is_loopback or listen.tls_cert_file or listen.behind_tls_proxy):
+        raise ConfigError(
+            f"plain HTTP on {listen.host} would carry credentials in clear: set tls_cert_file and tls_key_file, "
+            "or behind_tls_proxy = true where a proxy in front ends TLS"
+        )
+    if storage.database and not storage.database.startswith(("postgresql://", "postgres://")):
+        raise ConfigError("database must be a postgresql:// URL; leave it out for the embedded SQLite")
+    if listen.workers > 1 and not storage.database:
+        raise ConfigError(
+            f"{listen.workers} workers on SQLite would wait for one another at every commit: it has one writer. "
+            "Use one worker, or PostgreSQL (--database postgresql://…)"
+        )
+    for name, value in (
+        ("workers", listen.workers),
+        ("queue_max", storage.queue_max),
+        ("batch_max", storage.batch_max),
+    ):
+        if value < 1:
+            raise ConfigError(f"{name} must be at least 1")
+
+
+def kek_path(settings: Settings) -> Path:
+    """Where the key-encryption key lies: as set, else `kek.key` in the data folder."""
+    return Path(settings.storage.kek_file or Path(settings.storage.data) / "kek.key")
+
+
+def _read(path: str) -> dict[str, object]:
+    try:
+        with Path(path).open("rb") as file:
+            return tomllib.load(file)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def _section(tree: dict[str, object], name: str) -> dict[str, object]:
+    section = tree.setdefault(name, {})
+    if not isinstance(section, dict):
+        raise ConfigError(f"[{name}] must be a table")
+    return section

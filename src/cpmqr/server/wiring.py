@@ -1,0 +1,185 @@
+"""The one place that names backends: settings in, a gateway out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.metadata
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from cpmqr.crypto import suites
+from cpmqr.emv.compiled import CompiledProfile
+from cpmqr.emv.profile import BUILT_IN, Profile
+from cpmqr.errors import ConfigError, CpmqrError
+from cpmqr.keys.base import KeyEncryptionKey
+from cpmqr.keys.keyring import Keyring
+from cpmqr.keys.software import SoftwareKek
+from cpmqr.model import WrappedKey
+from cpmqr.server.app import GatewayApp
+from cpmqr.server.observe import Observer
+from cpmqr.server.routes import Lifecycle, make_routes
+from cpmqr.server.settings import Settings, kek_path
+from cpmqr.service.access import REFRESH_S, Access
+from cpmqr.service.batch import Batcher
+from cpmqr.service.issue import Issuer, Rules
+from cpmqr.service.limits import RateLimits
+from cpmqr.store.base import IssueIntent, IssueOutcome, Store
+
+DATABASE_FILE: Final = "cpmqr.sqlite"
+
+
+def open_store(settings: Settings) -> Store:
+    """Open the configured database; its schema may still be an old one.
+
+    Raises:
+        ConfigError: no such driver installed. StoreUnavailable: it does not answer.
+    """
+    if settings.storage.database:
+        try:
+            from cpmqr.store.postgres import PostgresStore
+        except ModuleNotFoundError:
+            raise ConfigError("PostgreSQL needs asyncpg: pip install 'cpmqr[postgres]'") from None
+        return PostgresStore(settings.storage.database)
+    from cpmqr.store.sqlite import SqliteStore
+
+    return SqliteStore(Path(settings.storage.data) / DATABASE_FILE)
+
+
+def open_kek(settings: Settings) -> SoftwareKek:
+    """Read the key-encryption key.
+
+    Raises:
+        ConfigError: it is missing, malformed or readable by others.
+    """
+    return SoftwareKek.from_file(kek_path(settings))
+
+
+def load_profiles(settings: Settings) -> dict[str, CompiledProfile]:
+    """Compile the built-in profiles and those that the configuration names.
+
+    Raises:
+        ProfileError: with file and line.
+    """
+    profiles = [Profile.load(name) for name in (*BUILT_IN, *settings.issuing.profile_files)]
+    return {profile.name: profile.compile() for profile in profiles}
+
+
+def load_suites() -> None:
+    """Register the CRYPTO_TYPE schemes of other packages (entry point group `cpmqr.suites`).
+
+    Raises:
+        ConfigError: one of them can't be loaded, or takes a name that is taken.
+    """
+    for point in importlib.metadata.entry_points(group="cpmqr.suites"):
+        try:
+            suite = point.load()
+        except Exception as error:
+            raise ConfigError(
+                f"scheme {point.name} of {point.value}: {type(error).__name__}: {error}"
+            ) from error
+        suites.register(suite)
+
+
+class Gateway:
+    """A gateway with all its parts; `app` is what a server runs."""
+
+    def __init__(self, settings: Settings, store: Store, kek: KeyEncryptionKey) -> None:
+        load_suites()
+        self.settings = settings
+        self.store = store
+        self.observer = Observer(log_issues=settings.logging.issues)
+        self.access = Access(store, partial(_open_keys, self.observer, kek), settings.crypto_types)
+        self.batcher: Batcher[IssueIntent, IssueOutcome] = Batcher(
+            self._carry_out,
+            queue_max=settings.storage.queue_max,
+            batch_max=settings.storage.batch_max,
+            lanes=settings.storage.lanes if settings.storage.database else 1,
+            wait_max_s=settings.storage.wait_max_s,
+            observe=self.observer.batch,
+        )
+        self.profiles: Mapping[str, CompiledProfile] = load_profiles(settings)
+        self.issuer = Issuer(
+            _rules(settings),
+            self.access,
+            self.batcher,
+            RateLimits(time.monotonic),
+            self.profiles,
+            os.urandom,
+            self.observer.incident,
+        )
+        lifecycle = Lifecycle(self.start, self.stop, self.not_ready)
+        self.app = GatewayApp(self.issuer, make_routes(lifecycle, self.observer), self.observer, time.time)
+        self._refresher: asyncio.Task[None] | None = None
+        self._draining = False
+
+    async def start(self) -> None:
+        """Read the directory and keep it fresh.
+
+        Raises:
+            CpmqrError: the gateway can't start; the message says why.
+        """
+        await self.access.refresh()
+        self.observer.directory_version.set(self.access.current.version)
+        self.observer.waiting.set_function(lambda: self.batcher.waiting)
+        self.observer.ready.set(1)
+        self._refresher = asyncio.create_task(self._keep_fresh())
+
+    async def stop(self) -> None:
+        """Finish what waits, then close."""
+        self._draining = True
+        self.observer.ready.set(0)
+        if self._refresher is not None:
+            self._refresher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._refresher
+        await self.batcher.drain()
+        await self.store.close()
+
+    async def not_ready(self) -> str:
+        """Say why no request should be sent here; "" where it should."""
+        if self._draining:
+            return "draining"
+        try:
+            _ = self.access.current
+            await asyncio.wait_for(self.store.ping(), timeout=2)
+        except (CpmqrError, TimeoutError) as error:
+            return str(error) or "the database does not answer"
+        return ""
+
+    async def _carry_out(self, intents: Sequence[IssueIntent]) -> list[IssueOutcome]:
+        return await self.store.issue(intents, self.access.current.issuer.current)
+
+    async def _keep_fresh(self) -> None:
+        while True:
+            await asyncio.sleep(REFRESH_S)
+            try:
+                if await self.access.refresh():
+                    self.observer.directory_version.set(self.access.current.version)
+                    self.observer.event("directory", version=self.access.current.version)
+            except CpmqrError as error:
+                self.observer.trouble("directory not refreshed", why=str(error))
+            except Exception as error:
+                self.observer.incident("directory", error)
+
+
+def _rules(settings: Settings) -> Rules:
+    issuing = settings.issuing
+    return Rules(
+        sandbox=settings.sandbox,
+        window_s=issuing.window_s,
+        qr_ttl_s=issuing.qr_ttl_s,
+        dnf_profiles=issuing.dnf_profiles,
+        always_200=issuing.error_status == "always-200",
+    )
+
+
+def _open_keys(observer: Observer, kek: KeyEncryptionKey, wrapped: Iterable[WrappedKey]) -> Keyring:
+    keyring = Keyring.open(wrapped, kek)
+    for unusable in keyring.unusable:
+        observer.trouble("key can't be opened", key=repr(unusable.key), why=unusable.reason)
+    return keyring
