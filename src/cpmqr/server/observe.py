@@ -23,19 +23,32 @@ _PAN_LIKE = re.compile(r"\d{13,19}")
 _FAULTS: Final = frozenset({codes.KEY_STORE, codes.TIMED_OUT, codes.INTERNAL, codes.OVERLOADED})
 
 
-def configure_logs(level: str) -> None:
-    """Set up the process's logs once: one JSON object a line on standard error."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(serializer=_serialise),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.BytesLoggerFactory(file=sys.stderr.buffer),
-        cache_logger_on_first_use=True,
-    )
+def configure_logs(level: str, *, for_people: bool = False) -> None:
+    """Set up the process's logs once: one JSON object a line on standard error, or coloured lines for people."""
+    wrapper = structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()])
+    if for_people:
+        structlog.configure(
+            processors=[
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+                structlog.dev.ConsoleRenderer(),
+            ],
+            wrapper_class=wrapper,
+            logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+            cache_logger_on_first_use=True,
+        )
+    else:
+        structlog.configure(
+            processors=[
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+                structlog.processors.format_exc_info,
+                structlog.processors.JSONRenderer(serializer=_serialise),
+            ],
+            wrapper_class=wrapper,
+            logger_factory=structlog.BytesLoggerFactory(file=sys.stderr.buffer),
+            cache_logger_on_first_use=True,
+        )
     # uvicorn and asyncio speak through the standard library: their warnings, in one shape, to the same place.
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING, format='{"event":"%(name)s: %(message)s"}', force=True

@@ -181,5 +181,5 @@ def _rules(settings: Settings) -> Rules:
 def _open_keys(observer: Observer, kek: KeyEncryptionKey, wrapped: Iterable[WrappedKey]) -> Keyring:
     keyring = Keyring.open(wrapped, kek)
     for unusable in keyring.unusable:
-        observer.trouble("key can't be opened", key=repr(unusable.key), why=unusable.reason)
+        observer.trouble("key can't be opened", key=repr(unusable.key), why=unusable.cause)
     return keyring
