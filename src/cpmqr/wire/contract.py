@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -53,7 +54,7 @@ def _digits(count: int) -> Callable[[str], bool]:
 
 
 def _one_of(*allowed: str) -> Callable[[str], bool]:
-    return allowed.__contains__
+    return frozenset(allowed).__contains__
 
 
 def _two_characters(value: str) -> bool:
@@ -73,6 +74,7 @@ def _app_dv(value: str) -> bool:
     return value.isprintable() and len(value.encode()) <= APP_DV_BYTES_MAX
 
 
+@lru_cache(maxsize=4096)  # under load many requests name the same second
 def korean_time(text: str) -> datetime | None:
     """Read `yyyymmddHHMMSS` in Korean time; None if it is no real time."""
     if len(text) != 14 or not (text.isascii() and text.isdigit()):
@@ -119,12 +121,16 @@ REQUEST_MEMBERS: Final[tuple[Member, ...]] = (
     Member("APP_DV", f"printable, at most {APP_DV_BYTES_MAX} bytes", _app_dv),
 )
 
-_BY_NAME: Final = {member.name: member for member in REQUEST_MEMBERS}
-_REQUIRED: Final = tuple(member.name for member in REQUEST_MEMBERS if member.required)
 # The page's table says CRTPYO_TYPE, MSG_ID and TRNS_TRACE_NO; its sample CRYPTO_TYPE, MSG_CD and TRNS_TRCE_NO.
 OTHER_SPELLINGS: Final = {member.other: member.name for member in REQUEST_MEMBERS if member.other}
+_ROWS: Final = {
+    spelling: (member.name, member.ok)
+    for member in REQUEST_MEMBERS
+    for spelling in (member.name, member.other)
+    if spelling
+}
+_REQUIRED: Final = frozenset(member.name for member in REQUEST_MEMBERS if member.required)
 _DOMESTIC: Final = ("", "1")  # DNF_DV for the token's own profile
-_ANSWERED_LATER: Final = (codes.UNKNOWN_MESSAGE, codes.UNKNOWN_VERSION)
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
@@ -148,7 +154,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 
 
 def read_message(envelope: Envelope, dnf_values: Collection[str] = ()) -> Message:
-    """Hold an envelope's members against the table.
+    """Hold an envelope's members against the table; those that it does not know are ignored.
 
     `dnf_values` are what DNF_DV may be beside 1 and empty, by configuration.
 
@@ -156,57 +162,62 @@ def read_message(envelope: Envelope, dnf_values: Collection[str] = ()) -> Messag
         Refusal: 1002 for the first that is missing, then 1003 for the first whose value is wrong, then 1004 and
             1005 for MSG_CD and MSG_VER. The cause names the member and the rule, never the value.
     """
-    members = canonical_members(envelope.members)
-    if envelope.not_strings:
-        _refuse_what_is_no_string(members, envelope.not_strings)
-    for name in _REQUIRED:
-        if name not in members:
-            raise Refusal(codes.MEMBER_MISSING, f"{_spellings(name)} is missing")
-    later = None
-    for name, value in members.items():
-        if not _BY_NAME[name].ok(value):
-            member = _first_wrong(members)
-            if member.code not in _ANSWERED_LATER:
-                raise _wrong(member)
-            later = later or member
-    get = members.get
-    dnf_dv = get("DNF_DV", "")
-    if dnf_dv not in _DOMESTIC and dnf_dv not in dnf_values:
-        raise Refusal(codes.MEMBER_WRONG, f"DNF_DV must be one of {', '.join(['1', *sorted(dnf_values)])}")
-    if later is not None:
-        raise _wrong(later)
+    members: dict[str, str] = {}
+    good = not envelope.not_strings
+    for sent_as, value in envelope.members.items():
+        row = _ROWS.get(sent_as)
+        if row is not None:
+            name, ok = row
+            if not ok(value) or members.setdefault(name, value) != value:
+                good = False
+    dnf_dv = members.get("DNF_DV", "")
+    if not good or not members.keys() >= _REQUIRED or (dnf_dv not in _DOMESTIC and dnf_dv not in dnf_values):
+        raise _first_fault(envelope, dnf_values)
     return Message(
         members["REQUESTOR_ID"],
         members["CRYPTO_TYPE"],
         members["CRYPTO_KEY_VER"],
         members["TRNS_TRCE_NO"],
         members["ENC_DATA"],
-        get("HASH_CRC"),
+        members.get("HASH_CRC"),
         dnf_dv,
-        get("APP_DV", ""),
+        members.get("APP_DV", ""),
         members,
     )
 
 
-def canonical_members(sent: Mapping[str, str]) -> dict[str, str]:
-    """Give the members that the table knows, under their canonical names; others are ignored.
+def _first_fault(envelope: Envelope, dnf_values: Collection[str]) -> Refusal:
+    """Look again, slowly and in the contract's order: what is missing, what is wrong, then message and version."""
+    sent: dict[str, list[str]] = {}
+    for sent_as, value in envelope.members.items():
+        if sent_as in _ROWS:
+            sent.setdefault(_ROWS[sent_as][0], []).append(value)
+    no_strings = {OTHER_SPELLINGS.get(name, name): kind for name, kind in envelope.not_strings.items()}
+    for member in REQUEST_MEMBERS:
+        if member.required and member.name not in sent and member.name not in no_strings:
+            return Refusal(codes.MEMBER_MISSING, f"{_spellings(member)} is missing")
+    faults = [
+        fault
+        for member in REQUEST_MEMBERS
+        if (fault := _fault(member, sent.get(member.name, []), no_strings.get(member.name), dnf_values))
+    ]
+    return min(
+        faults, key=lambda fault: fault.rslt_cd
+    )  # 1003 before 1004 before 1005; else the table's order
 
-    Raises:
-        Refusal: 1003 where both spellings of a name were sent with different values.
-    """
-    members: dict[str, str] = {}
-    for name, value in sent.items():
-        if name in _BY_NAME:
-            canonical = name
-        elif name in OTHER_SPELLINGS:
-            canonical = OTHER_SPELLINGS[name]
-        else:
-            continue
-        if members.setdefault(canonical, value) != value:
-            raise Refusal(
-                codes.MEMBER_WRONG, f"{_spellings(canonical)}: both were sent, with different values"
-            )
-    return members
+
+def _fault(
+    member: Member, values: list[str], no_string: str | None, dnf_values: Collection[str]
+) -> Refusal | None:
+    if no_string is not None:
+        return Refusal(codes.MEMBER_WRONG, f"{member.name} must be a JSON string in quotes, not {no_string}")
+    if len(set(values)) > 1:
+        return Refusal(codes.MEMBER_WRONG, f"{_spellings(member)}: both were sent, with different values")
+    if not all(member.ok(value) for value in values):
+        return Refusal(member.code, f"{_spellings(member)} must be {member.rule}")
+    if member.name == "DNF_DV" and values and values[0] not in (*_DOMESTIC, *dnf_values):
+        return Refusal(codes.MEMBER_WRONG, f"DNF_DV must be one of {', '.join(['1', *sorted(dnf_values)])}")
+    return None
 
 
 def echo(sent: Mapping[str, str]) -> dict[str, str]:
@@ -228,32 +239,5 @@ def echo(sent: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _first_wrong(members: dict[str, str]) -> Member:
-    """The first broken rule in the table's order, 1003 before 1004 and 1005."""
-    wrong = [
-        member
-        for member in REQUEST_MEMBERS
-        if not member.ok(members.get(member.name, "")) and member.name in members
-    ]
-    return min(wrong, key=lambda member: member.code)
-
-
-def _refuse_what_is_no_string(members: dict[str, str], not_strings: Mapping[str, str]) -> None:
-    """1002 comes before 1003: a member that is there with a wrong type is not missing."""
-    sent_wrong = {OTHER_SPELLINGS.get(name, name): kind for name, kind in not_strings.items()}
-    for name in _REQUIRED:
-        if name not in members and name not in sent_wrong:
-            raise Refusal(codes.MEMBER_MISSING, f"{_spellings(name)} is missing")
-    for member in REQUEST_MEMBERS:
-        if member.name in sent_wrong:
-            kind = sent_wrong[member.name]
-            raise Refusal(codes.MEMBER_WRONG, f"{member.name} must be a JSON string in quotes, not {kind}")
-
-
-def _wrong(member: Member) -> Refusal:
-    return Refusal(member.code, f"{_spellings(member.name)} must be {member.rule}")
-
-
-def _spellings(name: str) -> str:
-    other = _BY_NAME[name].other
-    return f"{name} (or {other})" if other else name
+def _spellings(member: Member) -> str:
+    return f"{member.name} (or {member.other})" if member.other else member.name
