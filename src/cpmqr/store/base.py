@@ -103,6 +103,7 @@ class ClaimIntent(msgspec.Struct, frozen=True):
         found: token_id and atc, or None where no issue could be named.
         refused: the code where the judgement was already negative (5004, 5007, 5003…), else "".
         answer: what to store and to repeat, JSON bytes, if the claim is granted or was refused beforehand.
+        event_body: what the requestor's webhook is told if the claim is granted, JSON bytes; b"" tells nothing.
     """
 
     authoriser_id: str
@@ -113,6 +114,7 @@ class ClaimIntent(msgspec.Struct, frozen=True):
     atc: int | None
     refused: str
     answer: bytes
+    event_body: bytes = b""
 
 
 class Claimed(msgspec.Struct, frozen=True):
@@ -248,6 +250,10 @@ class AuditStore(Protocol):
         self, actor: Actor, action: str, subject: str, detail: Mapping[str, Any], now_s: int
     ) -> None: ...
     async def audit_page(self, *, after: int = 0, limit: int = 100) -> list[AuditEntry]: ...
+    async def audit_head(self) -> tuple[int, bytes]:
+        """Give seq and chain of the last line written; (0, b"") before the first. A cut tail shows against it."""
+        ...
+
     async def due_events(self, now_s: int, lease_s: int, limit: int) -> list[Event]:
         """Take events that are due, and put them off by `lease_s`, so that no other worker takes them meanwhile."""
         ...
@@ -269,8 +275,20 @@ class Store(IssueStore, DirectoryStore, TokenStore, VerificationStore, AuditStor
         """Bring the schema up to date; the names of the steps taken."""
         ...
 
+    async def prepare_days(self, now_s: int) -> list[str]:
+        """Make room for the issues of the coming days, once a day or oftener; the names of what was made.
+
+        PostgreSQL makes a partition for each day ahead; SQLite needs none. Where this was not called in time,
+        issues go to a default partition, and nothing fails.
+        """
+        ...
+
     async def purge(self, before_s: int, limit: int) -> int:
-        """Remove issues, trace numbers and verifications older than `before_s`, in small steps; how many went."""
+        """Remove what is older than `before_s`: one small step of at most about `limit` rows of each kind.
+
+        Issues with their trace numbers, verifications, and delivered events. PostgreSQL keeps issues until their
+        whole day (UTC) is older. Returns how many rows went; call again until it gives 0.
+        """
         ...
 
     async def ping(self) -> None:
