@@ -68,7 +68,8 @@ class Keyring:
         for entry in entries:
             families[entry.purpose, entry.owner, entry.name].append(entry)
         for family in families.values():
-            family.sort(key=_newest_first)
+            family.sort(key=by_age, reverse=True)
+            family.sort(key=_rank)
         self._families: dict[_Family, list[KeyEntry]] = dict(families)
         self._by_version = {
             (*names, entry.version): entry for names, family in families.items() for entry in family
@@ -144,8 +145,13 @@ def unwrap_entry(key: WrappedKey, kek: KeyEncryptionKey) -> KeyEntry:
     )
 
 
-def _newest_first(entry: KeyEntry) -> tuple[int, int, str]:
-    return _ORDER[entry.state], -(entry.activated_at_s or 0), entry.version
+def by_age(entry: KeyEntry) -> tuple[int, int, str]:
+    """Order versions from the oldest to the newest activation; of two in one second, the higher version is newer."""
+    return entry.activated_at_s or 0, len(entry.version), entry.version
 
 
-_ORDER: Final = {KeyState.ACTIVE: 0, KeyState.RETIRED: 1, KeyState.PENDING: 2}
+def _rank(entry: KeyEntry) -> int:
+    return _RANKS[entry.state]
+
+
+_RANKS: Final = {KeyState.ACTIVE: 0, KeyState.RETIRED: 1, KeyState.PENDING: 2}

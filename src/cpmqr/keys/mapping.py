@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, modes
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 
 from cpmqr.errors import EncodeError, KeyUnavailable
-from cpmqr.keys.keyring import KeyEntry
+from cpmqr.keys.keyring import KeyEntry, by_age
 from cpmqr.model import KeyState, Secret
 
 MAPPING_VALUE_DIGITS: Final = 40
@@ -48,7 +48,7 @@ class MappingValues:
         usable = [entry for entry in versions if entry.state is not KeyState.PENDING]
         if not usable:
             raise KeyUnavailable("there is no active mapping key: run `cpmqr key init`")
-        usable.sort(key=lambda entry: (entry.activated_at_s or 0, entry.version))
+        usable.sort(key=by_age)
         self._ciphers = [_Cipher(entry) for entry in reversed(usable)]
         self._newest = self._ciphers[0]
         # From this day on only the newest version counts: the common case, decided by one comparison.

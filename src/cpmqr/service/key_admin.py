@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -23,7 +23,7 @@ from cpmqr.keys.keyring import unwrap_entry
 from cpmqr.keys.tr31 import read_block, write_block
 from cpmqr.model import KeyPurpose, KeyState, Secret, WrappedKey
 from cpmqr.service.key_names import KeyName, check_name, next_version
-from cpmqr.store.base import Actor, DirectoryStore
+from cpmqr.store.base import Actor, AuditStore, DirectoryStore
 
 Entropy = Callable[[int], bytes]
 
@@ -34,6 +34,11 @@ OWN_ALGORITHMS: Final[dict[KeyPurpose, str]] = {
     KeyPurpose.MAPPING: "aes-256",
 }
 _HMAC_PURPOSES: Final = (KeyPurpose.HASH_CRC, KeyPurpose.WEBHOOK)
+_IN_A_SET: Final = (KeyPurpose.TRANSPORT, KeyPurpose.HASH_CRC)
+
+
+class KeyStore(DirectoryStore, AuditStore, Protocol):
+    """What keys are kept in."""
 
 
 class KeyAdmin:
@@ -47,7 +52,7 @@ class KeyAdmin:
 
     def __init__(
         self,
-        store: DirectoryStore,
+        store: KeyStore,
         kek: KeyEncryptionKey,
         *,
         crypto_types: Mapping[str, str] = DEFAULT_CRYPTO_TYPES,
@@ -62,7 +67,7 @@ class KeyAdmin:
         # A change reads the versions that there are, then writes: two at once must not pick the same number.
         self._one_at_a_time = asyncio.Lock()
 
-    async def list(self, *, purpose: KeyPurpose | None = None, owner: str | None = None) -> list[WrappedKey]:
+    async def keys(self, *, purpose: KeyPurpose | None = None, owner: str | None = None) -> list[WrappedKey]:
         """List key versions, wrapped, in the order of their names."""
         keys = (await self._store.directory()).keys
         chosen = (
@@ -75,7 +80,7 @@ class KeyAdmin:
     async def init(self, actor: Actor, now_s: int) -> list[WrappedKey]:
         """Make the gateway's own keys (vault-pan, vault-index, mapping) that are missing; returns those made."""
         async with self._one_at_a_time:
-            present = {key.purpose for key in await self.list()}
+            present = {key.purpose for key in await self.keys()}
             made = [
                 self._make(KeyName(purpose, version="1"), algorithm, KeyState.ACTIVE, now_s)
                 for purpose, algorithm in OWN_ALGORITHMS.items()
@@ -114,8 +119,8 @@ class KeyAdmin:
         """
         wanted = list(codes) or [code for code in self._crypto_types if self._suite(code).key_bytes]
         async with self._one_at_a_time:
-            keys = await self.list(owner=requestor_id)
-            number = version or next_version(KeyPurpose.TRANSPORT, [key.version for key in keys])
+            taken = [key.version for key in await self.keys(owner=requestor_id) if key.purpose in _IN_A_SET]
+            number = version or next_version(KeyPurpose.TRANSPORT, taken)
             names = [KeyName(KeyPurpose.TRANSPORT, requestor_id, code, number) for code in wanted]
             names.append(KeyName(KeyPurpose.HASH_CRC, requestor_id, "", number))
             made = [
@@ -168,8 +173,7 @@ class KeyAdmin:
         key = await self._get(name)
         entry = unwrap_entry(key, self._kek)
         block = write_block(entry.secret, protection_key, entry.purpose, entry.algorithm, self._entropy)
-        # Written as it was: the store's audit line is what this call leaves.
-        await self._store.put_keys(actor, [key], "key.export-tr31", now_s)
+        await self._store.audit(actor, "key.export-tr31", str(name), {"kcv": key.kcv}, now_s)
         return block
 
     async def activate(
@@ -268,7 +272,7 @@ class KeyAdmin:
         return find_suite(self._crypto_types[code])
 
     async def _family(self, name: KeyName) -> list[WrappedKey]:
-        keys = await self.list(purpose=name.purpose, owner=name.owner)
+        keys = await self.keys(purpose=name.purpose, owner=name.owner)
         return [key for key in keys if key.name == name.name]
 
     async def _get(self, name: KeyName) -> WrappedKey:
