@@ -14,7 +14,7 @@ from cpmqr.server.observe import Observer
 from cpmqr.server.protocol import TRANSPORT_KEY
 from cpmqr.service.issue import Call, Issuer, Reply
 from cpmqr.wire import codes
-from cpmqr.wire.contract import korean_time
+from cpmqr.wire.contract import korean_time_s
 from cpmqr.wire.envelope import BODY_BYTES_MAX
 
 PAYGW_PATH: Final = "/paygw/cpmqrdatareq"
@@ -144,10 +144,10 @@ def _sandbox_wishes(call: Call, headers: _Headers) -> Refusal | None:
     """Take over what the sandbox's headers ask for: another clock, a code."""
     call.sandbox_result = headers.sandbox_result
     if headers.sandbox_now:
-        moment = korean_time(headers.sandbox_now)
-        if moment is None:
+        now_s = korean_time_s(headers.sandbox_now)
+        if now_s is None:
             return Refusal(
                 codes.MEMBER_WRONG, "X-Sandbox-Now must be yyyymmddHHMMSS in Korean time, a real date"
             )
-        call.now_s = int(moment.timestamp())
+        call.now_s = now_s
     return None

@@ -86,6 +86,13 @@ def korean_time(text: str) -> datetime | None:
         return None
 
 
+@lru_cache(maxsize=4096)
+def korean_time_s(text: str) -> int | None:
+    """Read `yyyymmddHHMMSS` in Korean time as whole seconds since the Unix epoch; None if it is no real time."""
+    moment = korean_time(text)
+    return None if moment is None else int(moment.timestamp())
+
+
 REQUEST_MEMBERS: Final[tuple[Member, ...]] = (
     Member("REQUESTOR_ID", "11 digits", _digits(11), required=True),
     Member("MSG_CD", MSG_CD, _one_of(MSG_CD), True, "MSG_ID", codes.UNKNOWN_MESSAGE),

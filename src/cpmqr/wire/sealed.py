@@ -13,7 +13,7 @@ import msgspec
 from cpmqr.errors import Refusal, UnsealError
 from cpmqr.model import HashMode, TokenPan
 from cpmqr.wire import codes
-from cpmqr.wire.contract import REQUEST_MEMBERS, korean_time
+from cpmqr.wire.contract import REQUEST_MEMBERS, korean_time_s
 
 RESPONSE_MEMBERS: Final = (
     "CPMQR_DATA",
@@ -81,12 +81,12 @@ def read_plaintext(opened: bytes, trace_no: str) -> Opened:
         pan = TokenPan(parts[0])
     except ValueError as error:
         raise _wrong(f"digital PAN: {error}") from None
-    request_at = korean_time(parts[1])
-    if request_at is None:
+    request_at_s = korean_time_s(parts[1])
+    if request_at_s is None:
         raise _wrong("the request time must be yyyymmddHHMMSS in Korean time, a real date")
     if parts[2] != trace_no.strip(" "):
         raise _wrong("the trace number inside ENC_DATA is not TRNS_TRCE_NO")
-    return Opened(pan, parts[1], int(request_at.timestamp()))
+    return Opened(pan, parts[1], request_at_s)
 
 
 def request_text(members: Mapping[str, str]) -> bytes:
