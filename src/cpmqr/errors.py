@@ -133,11 +133,13 @@ class OutcomeUnknown(CpmqrError):
 
     Attributes:
         trace_no: the number to repeat with, where there is one.
+        request_time: the time to repeat with, `yyyymmddHHMMSS` in Korean time; another would make another request.
     """
 
-    def __init__(self, message: str, *, trace_no: str | None = None) -> None:
+    def __init__(self, message: str, *, trace_no: str | None = None, request_time: str | None = None) -> None:
         super().__init__(message)
         self.trace_no = trace_no
+        self.request_time = request_time
 
 
 class UntrustedAnswer(CpmqrError):
