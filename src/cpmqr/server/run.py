@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import threading
 from collections.abc import Awaitable, Callable, Generator
 from types import FrameType
 
@@ -14,7 +15,7 @@ from cpmqr.server.settings import Settings
 from cpmqr.server.wiring import Gateway
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """uvicorn's server, which ends with status 0 after a drain: it would raise the signal again."""
 
     def __init__(self, config: uvicorn.Config, on_started: Callable[[int], Awaitable[None]] | None) -> None:
@@ -28,6 +29,10 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield  # a test's gateway in a thread: signals are not its matter
+            return
+
         def leave(number: int, frame: FrameType | None) -> None:
             self.handle_exit(number, frame)
 
@@ -39,9 +44,12 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-async def serve(gateway: Gateway, on_started: Callable[[int], Awaitable[None]] | None = None) -> None:
-    """Serve until a signal; `on_started` is told the port once requests are taken."""
-    await _Server(configuration(gateway.settings, gateway), on_started).serve()
+def server(gateway: Gateway, on_started: Callable[[int], Awaitable[None]] | None = None) -> Server:
+    """Make the server of a gateway; `await .serve()` runs it until a signal or `.should_exit`.
+
+    `on_started` is told the port once requests are taken.
+    """
+    return Server(configuration(gateway.settings, gateway), on_started)
 
 
 def configuration(settings: Settings, gateway: Gateway) -> uvicorn.Config:

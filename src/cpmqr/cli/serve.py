@@ -1,0 +1,118 @@
+"""`cpmqr serve`: run the gateway; in the sandbox, make up all that a newcomer needs and show a first QR."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import shutil
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvloop
+
+from cpmqr import sandbox, startup
+from cpmqr.cli import output
+from cpmqr.errors import ConfigError
+from cpmqr.server import observe, run, settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("serve")(serve)
+
+
+def serve(
+    sandbox_mode: Annotated[
+        bool, typer.Option("--sandbox", help="Make up credentials, keys and tokens on the first start.")
+    ] = False,
+    config: Annotated[str | None, typer.Option(help="A TOML file; see docs/configuration.md.")] = None,
+    data: Annotated[str | None, typer.Option(help="Folder of the embedded database [./var].")] = None,
+    database: Annotated[
+        str | None, typer.Option(help="postgresql://… in place of the embedded SQLite.")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on [127.0.0.1].")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port [8080]; 0 takes a free one.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Processes; more than 1 need PostgreSQL.")
+    ] = None,
+    first_qr: Annotated[
+        bool, typer.Option("--first-qr", help="Ask for one QR as a wallet, and draw it.")
+    ] = False,
+) -> None:
+    """Run the gateway. SIGTERM or Ctrl-C ends it once all that is under way has been answered.
+
+    - `cpmqr serve --sandbox` needs nothing but this line
+    - `cpmqr serve --config /etc/cpmqr.toml` runs a deployment; try `cpmqr doctor` on it first
+    """
+    chosen = settings.load(
+        config,
+        sandbox=sandbox_mode or None,
+        storage__data=data,
+        storage__database=database,
+        listen__host=host,
+        listen__port=port,
+        listen__workers=workers,
+    )
+    if first_qr and not chosen.sandbox:
+        raise ConfigError("--first-qr goes with --sandbox: outside it there is no wallet to be")
+    observe.configure_logs(chosen.logging.level, for_people=chosen.sandbox and sys.stderr.isatty())
+    _refuse_taken_port(chosen.listen)
+    uvloop.run(_serve(chosen, first_qr))
+
+
+async def _serve(chosen: settings.Settings, first_qr: bool) -> None:
+    gateway = await startup.open_gateway(chosen)
+    await run.server(gateway, functools.partial(_started, chosen, first_qr)).serve()
+
+
+async def _started(chosen: settings.Settings, first_qr: bool, port: int) -> None:
+    base_url = startup.base_url(chosen, port)
+    if not chosen.sandbox:
+        output.note(f"cpmqr serves {base_url}/paygw/cpmqrdatareq")
+        return
+    file = Path(chosen.storage.data) / sandbox.FILE_NAME
+    sandbox.set_base_url(file, base_url)
+    if first_qr:
+        await asyncio.get_running_loop().run_in_executor(None, _show_first_qr, file)
+    print(_welcome(base_url, file), flush=True)
+
+
+def _show_first_qr(file: Path) -> None:
+    from cpmqr.client import Wallet
+
+    with Wallet.from_sandbox(file) as wallet:
+        qr = wallet.request_qr(pan=sandbox.read(file).tokens[0].pan)
+        print(qr.terminal())
+        print(f"  {len(qr.base64)} characters of Base64, valid until {qr.expires_at:%H:%M:%S} UTC\n")
+
+
+def _welcome(base_url: str, file: Path) -> str:
+    return f"""cpmqr sandbox on {base_url} (its credentials, keys and tokens: {file})
+
+  Console, in a browser   {base_url}/
+  A QR in this terminal   {_command()} request --sandbox-file {file}
+
+Ctrl-C ends it; the next start keeps what is there."""
+
+
+def _command() -> str:
+    """Name this program as the shell can find it: from a checkout it is not on the PATH."""
+    return "cpmqr" if shutil.which("cpmqr") else sys.argv[0]
+
+
+def _refuse_taken_port(listen: settings.Listen) -> None:
+    """Say it before anything is made, and in words."""
+    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((listen.host, listen.port))
+        except OSError as error:
+            raise ConfigError(
+                f"can't listen on {listen.host}:{listen.port}: {error.strerror}; try --port 8081, or 0 for a free one"
+            ) from None
