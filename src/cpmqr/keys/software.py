@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -19,10 +17,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from cpmqr.errors import ConfigError, KeyUnavailable
 from cpmqr.keys.check_value import CHECK_VALUE_BYTES, KEY_BYTES_MAX, check_value
+from cpmqr.keys.private_file import read_private, write_private
 from cpmqr.model import Secret
 
 Entropy = Callable[[int], bytes]
 
+_WHAT: Final = "the key-encryption key"
 KEK_BYTES: Final = 32
 KEK_FILE_BYTES_MAX: Final = 256  # 64 digits and a line end; anything longer is some other file
 NONCE_BYTES: Final = 12
@@ -61,7 +61,8 @@ class SoftwareKek:
         Raises:
             ConfigError: missing, not a file, readable by group or others, or not 64 hex digits; says what to do.
         """
-        return cls(Secret(_read_private_hex(Path(path))))
+        text = read_private(Path(path), _WHAT, KEK_FILE_BYTES_MAX)
+        return cls(Secret(_kek_of(text, Path(path))))
 
     @classmethod
     def create(cls, path: str | Path, entropy: Entropy = os.urandom) -> SoftwareKek:
@@ -71,7 +72,10 @@ class SoftwareKek:
             ConfigError: the file exists (it is never overwritten), or can't be written.
         """
         secret = entropy(KEK_BYTES)
-        _write_new_private(Path(path), secret.hex().encode() + b"\n")
+        try:
+            write_private(Path(path), secret.hex().encode() + b"\n")
+        except FileExistsError:
+            raise ConfigError(f"{path} exists: a key-encryption key is never overwritten") from None
         return cls(Secret(secret), entropy)
 
     @property
@@ -114,58 +118,8 @@ class SoftwareKek:
             ) from None
 
 
-def _read_private_hex(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise ConfigError(f"the key-encryption key {path} is not a file")
-            if os.name == "posix" and status.st_mode & 0o077:
-                raise ConfigError(
-                    f"the key-encryption key {path} can be read or written by others "
-                    f"(mode {stat.S_IMODE(status.st_mode):04o}): run `chmod 600 {path}`"
-                )
-            text = file.read(KEK_FILE_BYTES_MAX + 1)
-    except OSError as error:
-        raise ConfigError(f"the key-encryption key {path} can't be read: {error.strerror}") from None
-    except ValueError as error:  # a NUL in the path; ConfigError is a ValueError too and passes
-        if isinstance(error, ConfigError):
-            raise
-        raise ConfigError("the path of the key-encryption key is not a path") from None
-    return _kek_of(text, path)
-
-
 def _kek_of(text: bytes, path: Path) -> bytes:
     digits = text.strip()
     if not _KEK_DIGITS.fullmatch(digits):
-        raise ConfigError(
-            f"the key-encryption key {path} must hold {2 * KEK_BYTES} hex digits and nothing else"
-        )
+        raise ConfigError(f"{_WHAT} {path} must hold {2 * KEK_BYTES} hex digits and nothing else")
     return bytes.fromhex(digits.decode())
-
-
-def _write_new_private(path: Path, content: bytes) -> None:
-    """Write beside the final name, then link: a crash leaves no half file, an existing one is never replaced."""
-    try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.link(temporary, path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
-        _sync_directory(path.parent)
-    except FileExistsError:
-        raise ConfigError(f"{path} exists: a key-encryption key is never overwritten") from None
-    except OSError as error:
-        raise ConfigError(f"the key-encryption key {path} can't be written: {error.strerror}") from None
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

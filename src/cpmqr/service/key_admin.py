@@ -18,7 +18,7 @@ from cpmqr.crypto.suites import DEFAULT_CRYPTO_TYPES, Suite, find_suite
 from cpmqr.errors import ConfigError
 from cpmqr.keys.base import KeyEncryptionKey, wrap_context
 from cpmqr.keys.ceremony import Component, combine, refuse_weak
-from cpmqr.keys.check_value import KEY_BYTES, check_length, check_value
+from cpmqr.keys.check_value import KEY_BYTES, check_value
 from cpmqr.keys.keyring import unwrap_entry
 from cpmqr.keys.tr31 import read_block, write_block
 from cpmqr.model import KeyPurpose, KeyState, Secret, WrappedKey
@@ -142,7 +142,7 @@ class KeyAdmin:
             full_name = await self._new_name(name)
             algorithm = self.algorithm(full_name)
             secret = combine(algorithm, components, kcv)
-            key = self._wrap(full_name, algorithm, secret, KeyState.PENDING, now_s)
+            key = wrap_key(self._kek, full_name, algorithm, secret, KeyState.PENDING, now_s)
             await self._store.put_keys(actor, [key], "key.import-components", now_s)
         return key
 
@@ -159,7 +159,7 @@ class KeyAdmin:
             algorithm = self.algorithm(full_name)
             secret = read_block(block, protection_key, full_name.purpose, algorithm)
             refuse_weak(algorithm, secret.reveal())
-            key = self._wrap(full_name, algorithm, secret, KeyState.PENDING, now_s)
+            key = wrap_key(self._kek, full_name, algorithm, secret, KeyState.PENDING, now_s)
             await self._store.put_keys(actor, [key], "key.import-tr31", now_s)
         return key
 
@@ -296,28 +296,37 @@ class KeyAdmin:
 
     def _make(self, name: KeyName, algorithm: str, state: KeyState, now_s: int) -> WrappedKey:
         length = KEY_BYTES.get(algorithm) or self._suite(name.name).key_bytes
-        return self._wrap(name, algorithm, Secret(self._entropy(length)), state, now_s)
-
-    def _wrap(self, name: KeyName, algorithm: str, secret: Secret, state: KeyState, now_s: int) -> WrappedKey:
-        check_length(algorithm, secret.reveal())
-        return WrappedKey(
-            purpose=name.purpose,
-            owner=name.owner,
-            name=name.name,
-            version=name.version,
-            algorithm=algorithm,
-            state=state,
-            kcv=check_value(algorithm, secret.reveal()),
-            wrapped=self._kek.wrap(secret, wrap_context(name.purpose, name.owner, name.name, name.version)),
-            kek_id=self._kek.kek_id,
-            created_at_s=now_s,
-            activated_at_s=now_s if state is KeyState.ACTIVE else None,
-        )
+        return wrap_key(self._kek, name, algorithm, Secret(self._entropy(length)), state, now_s)
 
     def _rewrapped(self, key: WrappedKey, new_kek: KeyEncryptionKey) -> WrappedKey:
         secret = unwrap_entry(key, self._kek).secret
         context = wrap_context(key.purpose, key.owner, key.name, key.version)
         return msgspec.structs.replace(key, wrapped=new_kek.wrap(secret, context), kek_id=new_kek.kek_id)
+
+
+def wrap_key(
+    kek: KeyEncryptionKey, name: KeyName, algorithm: str, secret: Secret, state: KeyState, now_s: int
+) -> WrappedKey:
+    """Give a new key version as it is stored.
+
+    Raises:
+        ConfigError: the key's length is not its algorithm's.
+    """
+    kcv = check_value(algorithm, secret.reveal())
+    return WrappedKey(
+        purpose=name.purpose,
+        owner=name.owner,
+        name=name.name,
+        version=name.version,
+        algorithm=algorithm,
+        state=state,
+        kcv=kcv,
+        wrapped=kek.wrap(secret, wrap_context(name.purpose, name.owner, name.name, name.version)),
+        kek_id=kek.kek_id,
+        created_at_s=now_s,
+        activated_at_s=None if state is KeyState.PENDING else now_s,
+        retired_at_s=now_s if state is KeyState.RETIRED else None,
+    )
 
 
 def transport_algorithm(suite: Suite) -> str:
