@@ -9,7 +9,7 @@ Nothing here is fixed but names: each sandbox has keys and credentials of its ow
 """
 
 from cpmqr.sandbox.file import FILE_NAME, SandboxFile, SandboxToken, read, set_base_url, write
-from cpmqr.sandbox.seed import (
+from cpmqr.sandbox.seeding import (
     AUTHORISER_ID,
     KEK_FILE_NAME,
     OPERATOR_ID,
