@@ -9,8 +9,8 @@ from cpmqr import sandbox
 from cpmqr.errors import ConfigError
 from cpmqr.server import wiring
 from cpmqr.server.settings import Settings
+from cpmqr.store import schema
 from cpmqr.store.base import Store
-from cpmqr.store.schema import LATEST_VERSION
 
 
 async def open_gateway(settings: Settings) -> wiring.Gateway:
@@ -42,7 +42,7 @@ def base_url(settings: Settings, port: int) -> str:
 
 async def _check_schema(store: Store) -> None:
     """Outside the sandbox a schema is changed by hand: an operator wants to choose the moment."""
-    there, wanted = await store.schema_version(), LATEST_VERSION
+    there, wanted = await store.schema_version(), schema.latest()
     if there < wanted:
         raise ConfigError(
             f"the database's schema is version {there}, this release needs {wanted}: run cpmqr db upgrade"
