@@ -76,7 +76,7 @@ class Issuing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     qr_ttl_s: int = 180
     offline_ttl_s: int = 86_400
     error_status: Literal["catalogue", "always-200"] = "catalogue"
-    dnf_profiles: dict[str, str] = {"2": "unionpay"}
+    dnf_profiles: dict[str, str] = msgspec.field(default_factory=lambda: {"2": "unionpay"})
     profile_files: tuple[str, ...] = ()
 
 
@@ -94,7 +94,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     storage: Storage = Storage()
     issuing: Issuing = Issuing()
     logging: Logging = Logging()
-    crypto_types: dict[str, str] = DEFAULT_CRYPTO_TYPES
+    crypto_types: dict[str, str] = msgspec.field(default_factory=DEFAULT_CRYPTO_TYPES.copy)
     sandbox: bool = False
 
     @property

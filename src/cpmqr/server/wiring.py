@@ -47,7 +47,7 @@ def open_store(settings: Settings) -> Store:
         return PostgresStore(settings.storage.database)
     from cpmqr.store.sqlite import SqliteStore
 
-    return SqliteStore(Path(settings.storage.data) / DATABASE_FILE)
+    return SqliteStore.open(Path(settings.storage.data) / DATABASE_FILE)
 
 
 def open_kek(settings: Settings) -> SoftwareKek:
