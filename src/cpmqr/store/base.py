@@ -121,8 +121,10 @@ class Claimed(msgspec.Struct, frozen=True):
     """What came of a claim.
 
     Attributes:
-        code: "0000" where this authorization_id has the QR, else the code of its refusal.
-        answer: the JSON stored at the first asking.
+        code: "0000" where this authorization_id has the QR, else the code of its refusal; "5001" where it had been
+            answered with other content.
+        answer: the JSON stored at the first asking; b"" where the store refused (5001, 5003, 5005, 5006, 4002, 4003,
+            2003), since the intent's answer tells of a grant.
         repeated: this authorization_id had been answered before.
     """
 
