@@ -122,11 +122,22 @@ class Access:
         return True
 
     def authenticate(self, authorization: str | None, source: str, *roles: Role) -> Principal:
-        """Find whose credential an Authorization header holds; a scheme word `Bearer` is read over.
+        """Find whose credential an Authorization header holds, and whether it may ask this from there.
 
         Raises:
-            Refusal: 2001, with one text for missing, unknown and revoked; 2002 for a role or a source network that
-                is not allowed.
+            Refusal: 2001 as `identify`, 2002 as `admit`.
+        """
+        principal = self.identify(authorization)
+        self.admit(principal, source, *roles)
+        return principal
+
+    def identify(self, authorization: str | None) -> Principal:
+        """Find whose credential an Authorization header holds; a scheme word `Bearer` is read over.
+
+        `authorization` is the header's bytes read as Latin-1, as HTTP has them.
+
+        Raises:
+            Refusal: 2001, with one text for unknown and revoked.
         """
         if not authorization:
             raise Refusal(codes.NOT_AUTHENTICATED, "no Authorization header was sent")
@@ -135,15 +146,22 @@ class Access:
             credential = credential[7:].strip()
         if len(credential) > CREDENTIAL_CHARACTERS_MAX:
             raise Refusal(codes.NOT_AUTHENTICATED, "the credential is unknown or revoked")
-        digest = hashlib.sha256(credential.encode("utf-8", "replace")).digest()
+        digest = hashlib.sha256(credential.encode("latin-1", "replace")).digest()
         known, principal = self.current.credentials.get(digest[:CREDENTIAL_PREFIX_BYTES], _NOBODY)
         if principal is None or not hmac.compare_digest(known, digest):
             raise Refusal(codes.NOT_AUTHENTICATED, "the credential is unknown or revoked")
+        return principal
+
+    def admit(self, principal: Principal, source: str, *roles: Role) -> None:
+        """Tell whether a principal may ask this, and from this address.
+
+        Raises:
+            Refusal: 2002 for a role or a source network that is not allowed.
+        """
         if principal.requestor.role not in roles:
             raise Refusal(codes.NOT_YOURS, f"this credential is a {principal.requestor.role}'s")
         if principal.networks and not _within(source, principal.networks):
             raise Refusal(codes.NOT_YOURS, "requests from this network are not allowed")
-        return principal
 
     def _build(self, directory: Directory) -> Snapshot:
         keyring = self._open_keys(directory.keys)

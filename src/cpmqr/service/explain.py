@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from cpmqr.errors import Refusal, UnsealError
-from cpmqr.model import HashMode, Role, mask_pan
+from cpmqr.model import HashMode, mask_pan
 from cpmqr.service.access import Principal
 from cpmqr.service.issue import Call, Issuer, korean_text
 from cpmqr.wire import codes, contract, envelope, sealed
@@ -93,16 +93,19 @@ def explain(issuer: Issuer, call: Call) -> Explanation:
 
 
 def _explain(issuer: Issuer, call: Call, notebook: _Notebook) -> None:
-    principal = notebook.step(
+    charset, principal = notebook.step(
         1,
-        "credential",
-        lambda: issuer.access.authenticate(call.authorization, call.source, Role.REQUESTOR),
-        lambda who: [("belongs to", f"{who.requestor.requestor_id} {who.requestor.name}".strip())],
+        "content type and credential",
+        lambda: (envelope.charset_of(call.content_type), issuer.access.identify(call.authorization)),
+        lambda known: [
+            ("charset", known[0]),
+            ("belongs to", f"{known[1].requestor.requestor_id} {known[1].requestor.name}".strip()),
+        ],
     )
     sent = notebook.step(
         2,
         "envelope",
-        lambda: envelope.read_request(call.body, envelope.charset_of(call.content_type)),
+        lambda: _read_envelope(call.body, charset),
         lambda read: [("REQID", read.reqid), ("VERSION", read.version), ("members", ", ".join(read.members))],
     )
     message = notebook.step(
@@ -114,7 +117,7 @@ def _explain(issuer: Issuer, call: Call, notebook: _Notebook) -> None:
     notebook.step(
         4,
         "requestor",
-        lambda: issuer.check_requestor(principal, message),
+        lambda: issuer.check_requestor(principal, message, call.source),
         lambda _: [("state", "live"), ("HASH_CRC mode", principal.requestor.hash_crc)],
     )
     notebook.step(
@@ -137,6 +140,12 @@ def _explain(issuer: Issuer, call: Call, notebook: _Notebook) -> None:
         lambda opened: _about_opened(issuer, call, opened, message),
         known=_about_ciphertext(issuer, message),
     )
+
+
+def _read_envelope(body: bytes, charset: str) -> envelope.Envelope:
+    read = envelope.read_request(body, charset)
+    envelope.check(read)
+    return read
 
 
 def _about_members(message: contract.Message, sent: dict[str, str]) -> list[tuple[str, str]]:

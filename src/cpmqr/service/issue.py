@@ -2,8 +2,8 @@
 
 The steps, in the contract's order of checks; the code below is numbered by them.
 
- 1. The credential: whose is it                                    2001, 2002
- 2. The content type and the envelope                              1007, 1001, 1004, 1005
+ 1. The content type; the credential: whose is it                  1007, 2001
+ 2. The envelope                                                   1001, 1004, 1005
  3. The members                                                    1002, 1003, 1004, 1005
  4. The requestor: is it the credential's, is it live              2002, 2003
  5. Rate limit, CRYPTO_TYPE and key version                        8001, 3001, 3002
@@ -175,21 +175,24 @@ class Issuer:
         Raises:
             Refusal: the first check that fails decides the code.
         """
-        principal = self.access.authenticate(call.authorization, call.source, Role.REQUESTOR)  # 1
+        charset = envelope.charset_of(call.content_type)  # 1
+        principal = self.access.identify(call.authorization)
         if call.sandbox_result and self.rules.sandbox:
             raise wished_for(call.sandbox_result)
-        sent = envelope.read_request(call.body, envelope.charset_of(call.content_type))  # 2
+        sent = envelope.read_request(call.body, charset)  # 2
         call.sent = sent.members
+        envelope.check(sent)
         message = contract.read_message(sent, self.rules.dnf_profiles)  # 3
-        self.check_requestor(principal, message)  # 4
+        self.check_requestor(principal, message, call.source)  # 4
         self._limits.take(principal.requestor)  # 5
         self.check_crypto(principal, message)
         self.check_hash(principal, message)  # 6
         opened = self.open_enc_data(principal, message)  # 7
         return Prepared(principal, message, opened.pan, self._intent(call, principal, message, opened))
 
-    def check_requestor(self, principal: Principal, message: contract.Message) -> None:
-        """Step 4: is the credential this requestor's, and is the requestor live."""
+    def check_requestor(self, principal: Principal, message: contract.Message, source: str) -> None:
+        """Step 4: is the credential this requestor's, used from where it may be, and is the requestor live."""
+        self.access.admit(principal, source, Role.REQUESTOR)
         requestor = principal.requestor
         if message.requestor_id != requestor.requestor_id:
             raise Refusal(codes.NOT_YOURS, "this credential belongs to another REQUESTOR_ID")

@@ -25,6 +25,7 @@ TRACE_NO_BYTES_MAX: Final = 40
 ENC_DATA_CHARACTERS_MAX: Final = 4096
 APP_DV_BYTES_MAX: Final = 20
 DNF_DV_CHARACTERS_MAX: Final = 20  # ours: the page shows one digit
+TIME_DIGITS: Final = 14
 CPMQR_DATA_CHARACTERS_MAX: Final = 512  # a till's reader need not recover more (CPM 3.2)
 
 KOREAN_TIME: Final = timezone(timedelta(hours=9), "KST")
@@ -58,7 +59,7 @@ def _one_of(*allowed: str) -> Callable[[str], bool]:
 
 
 def _two_characters(value: str) -> bool:
-    return len(value) == 2 and value.isascii() and value.isalnum()
+    return len(value) == 2 and value.isprintable()
 
 
 def _trace_no(value: str) -> bool:
@@ -74,10 +75,9 @@ def _app_dv(value: str) -> bool:
     return value.isprintable() and len(value.encode()) <= APP_DV_BYTES_MAX
 
 
-@lru_cache(maxsize=4096)  # under load many requests name the same second
 def korean_time(text: str) -> datetime | None:
     """Read `yyyymmddHHMMSS` in Korean time; None if it is no real time."""
-    if len(text) != 14 or not (text.isascii() and text.isdigit()):
+    if len(text) != TIME_DIGITS or not (text.isascii() and text.isdigit()):
         return None
     try:
         date = int(text[:4]), int(text[4:6]), int(text[6:8])
@@ -86,9 +86,13 @@ def korean_time(text: str) -> datetime | None:
         return None
 
 
-@lru_cache(maxsize=4096)
 def korean_time_s(text: str) -> int | None:
     """Read `yyyymmddHHMMSS` in Korean time as whole seconds since the Unix epoch; None if it is no real time."""
+    return _seconds(text) if len(text) == TIME_DIGITS else None  # what is longer must not fill the cache
+
+
+@lru_cache(maxsize=4096)  # under load many requests name the same second
+def _seconds(text: str) -> int | None:
     moment = korean_time(text)
     return None if moment is None else int(moment.timestamp())
 
@@ -97,8 +101,8 @@ REQUEST_MEMBERS: Final[tuple[Member, ...]] = (
     Member("REQUESTOR_ID", "11 digits", _digits(11), required=True),
     Member("MSG_CD", MSG_CD, _one_of(MSG_CD), True, "MSG_ID", codes.UNKNOWN_MESSAGE),
     Member("MSG_VER", MSG_VER, _one_of(MSG_VER), True, code=codes.UNKNOWN_VERSION),
-    Member("CRYPTO_TYPE", "2 letters or digits", _two_characters, True, "CRTPYO_TYPE"),
-    Member("CRYPTO_KEY_VER", "2 letters or digits", _two_characters, True),
+    Member("CRYPTO_TYPE", "2 characters", _two_characters, True, "CRTPYO_TYPE"),
+    Member("CRYPTO_KEY_VER", "2 characters", _two_characters, True),
     Member(
         "TRNS_TRCE_NO",
         "1 to 40 bytes of UTF-8 without control characters and |",
@@ -116,7 +120,9 @@ REQUEST_MEMBERS: Final[tuple[Member, ...]] = (
     Member("HASH_CRC", "Base64 of 32 bytes", lambda value: True),
     Member("RSLT_TYPE", RSLT_TYPE, _one_of(RSLT_TYPE)),
     Member(
-        "REG_ATON", "yyyymmddHHMMSS in Korean time, a real date", lambda value: korean_time(value) is not None
+        "REG_ATON",
+        "yyyymmddHHMMSS in Korean time, a real date",
+        lambda value: korean_time_s(value) is not None,
     ),
     Member("REQ_KEY_DV", "1 or empty", _one_of("1", "")),
     Member("CPMQR_DATA_CLSS", "1 or empty", _one_of("1", "")),
@@ -170,7 +176,7 @@ def read_message(envelope: Envelope, dnf_values: Collection[str] = ()) -> Messag
             1005 for MSG_CD and MSG_VER. The cause names the member and the rule, never the value.
     """
     members: dict[str, str] = {}
-    good = not envelope.not_strings
+    good = not any(name in _ROWS for name in envelope.not_strings)
     for sent_as, value in envelope.members.items():
         row = _ROWS.get(sent_as)
         if row is not None:

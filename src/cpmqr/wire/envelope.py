@@ -56,22 +56,22 @@ _STRINGS_AROUND: Final = 6
 
 
 def read_request(body: bytes, charset: str = "utf-8") -> Envelope:
-    """Read a request's envelope.
+    """Read a request's envelope. Whose and which version it is, `check` tells, once the members can be echoed.
 
     Raises:
-        Refusal: 1001 for what is no JSON or no envelope, 1004 and 1005 for an unknown REQID or VERSION.
+        Refusal: 1001 for what is no JSON or no envelope.
     """
     if charset != "utf-8":
         body = _recode(body, charset)
     try:
         paygw = _read_request(body).PAYGW
-    except (msgspec.DecodeError, RecursionError):
-        return _check(_read_slowly(body, "REQUEST"))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _read_slowly(body, "REQUEST")
     # Each string of the text has two quotes, and a quote within a string is escaped. So a text with just the quotes
     # of the strings that came out can hold no member twice: the twin, which msgspec drops, would add its own.
     if body.count(b'"') != 2 * (_STRINGS_AROUND + 2 * len(paygw.REQUEST)):
-        return _check(_read_slowly(body, "REQUEST"))
-    return _check(Envelope(paygw.REQID, paygw.VERSION, paygw.REQUEST))
+        return _read_slowly(body, "REQUEST")
+    return Envelope(paygw.REQID, paygw.VERSION, paygw.REQUEST)
 
 
 def read_response(body: bytes) -> Envelope:
@@ -80,7 +80,21 @@ def read_response(body: bytes) -> Envelope:
     Raises:
         Refusal: 1001, 1004 or 1005, as for a request.
     """
-    return _check(_read_slowly(body, "RESPONSE"))
+    answer = _read_slowly(body, "RESPONSE")
+    check(answer)
+    return answer
+
+
+def check(envelope: Envelope) -> None:
+    """Refuse an envelope of another message or version.
+
+    Raises:
+        Refusal: 1004 for an unknown REQID, 1005 for an unknown VERSION.
+    """
+    if envelope.reqid != REQID:
+        raise Refusal(codes.UNKNOWN_MESSAGE, f"REQID must be {REQID}")
+    if envelope.version != VERSION:
+        raise Refusal(codes.UNKNOWN_VERSION, f"VERSION must be {VERSION}")
 
 
 def write(kind: Kind, members: Mapping[str, str]) -> bytes:
@@ -119,14 +133,6 @@ def _recode(body: bytes, charset: str) -> bytes:
         raise _malformed(f"the body is not valid {charset}: byte {error.start}") from None
 
 
-def _check(envelope: Envelope) -> Envelope:
-    if envelope.reqid != REQID:
-        raise Refusal(codes.UNKNOWN_MESSAGE, f"REQID must be {REQID}")
-    if envelope.version != VERSION:
-        raise Refusal(codes.UNKNOWN_VERSION, f"VERSION must be {VERSION}")
-    return envelope
-
-
 def _read_slowly(body: bytes, kind: Kind) -> Envelope:
     try:
         # Strict on purpose: json would take UTF-16, a BOM and lone surrogates, and keep the last of two members.
@@ -136,7 +142,9 @@ def _read_slowly(body: bytes, kind: Kind) -> Envelope:
     except UnicodeDecodeError as error:
         raise _malformed(f"the body is not valid UTF-8: byte {error.start}") from None
     except json.JSONDecodeError as error:
-        raise _malformed(f"not JSON: {error.msg} at line {error.lineno} column {error.colno}") from None
+        raise _malformed(
+            f"not JSON: {error.msg.removesuffix(' at')} at line {error.lineno} column {error.colno}"
+        ) from None
     except RecursionError:
         raise _malformed("nested too deeply") from None
     paygw = _object(tree, "the body", "PAYGW")
@@ -168,11 +176,11 @@ def _string(holder: dict[str, object], name: str) -> str:
 
 
 def _no_twins(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        names = [name for name, _ in pairs]
-        twin = next(name for name in names if names.count(name) > 1)
-        raise _malformed(f"member {_shown(twin)} stands twice in one object")
+    members: dict[str, object] = {}
+    for name, value in pairs:
+        if name in members:
+            raise _malformed(f"member {_shown(name)} stands twice in one object")
+        members[name] = value
     return members
 
 

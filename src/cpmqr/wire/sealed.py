@@ -57,12 +57,16 @@ def decode_enc_data(enc_data: str) -> bytes:
     """Undo the Base64 of ENC_DATA.
 
     Raises:
-        UnsealError: not padded Base64 of RFC 4648.
+        UnsealError: not padded Base64 of RFC 4648, in its one canonical form.
     """
     try:
-        return binascii.a2b_base64(enc_data, strict_mode=True)
+        blob = binascii.a2b_base64(enc_data, strict_mode=True)
     except ValueError as error:
         raise UnsealError(f"ENC_DATA is not padded Base64: {error}") from None
+    # Strict mode still takes surplus padding and stray bits in the last character.
+    if binascii.b2a_base64(blob, newline=False) != enc_data.encode():
+        raise UnsealError("ENC_DATA is not padded Base64: surplus padding, or bits left over at its end")
+    return blob
 
 
 def read_plaintext(opened: bytes, trace_no: str) -> Opened:
