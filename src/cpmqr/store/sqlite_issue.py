@@ -30,12 +30,14 @@ _ROWS_MAX: Final = 256  # 256 rows of 12 values: far under SQLite's 32,766 param
 TraceKey = tuple[str, str]
 
 _KNOWN: Final = (
-    "SELECT trace.requestor_id, trace.trace_no, trace.digest, token.token_id, token.psn, token.expiry,"
+    # CROSS JOIN is SQLite's word for "in this order": begin with what is wanted, not with the table.
+    "WITH wanted (requestor_id, trace_no) AS (VALUES {rows})"
+    " SELECT trace.requestor_id, trace.trace_no, trace.digest, token.token_id, token.psn, token.expiry,"
     " token.service_code, token.discretionary, issue.profile, issue.dki, issue.atc, issue.unpredictable_number,"
     " issue.issued_at_s, issue.expires_at_s"
-    " FROM trace JOIN issue ON issue.token_id = trace.token_id AND issue.atc = trace.atc"
+    " FROM wanted CROSS JOIN trace ON trace.requestor_id = wanted.requestor_id AND trace.trace_no = wanted.trace_no"
+    " JOIN issue ON issue.token_id = trace.token_id AND issue.atc = trace.atc"
     " JOIN token ON token.token_id = trace.token_id"
-    " WHERE (trace.requestor_id, trace.trace_no) IN (VALUES {rows})"
 )
 _TOKENS: Final = (
     "SELECT pan_index, token_id, requestor_id, atc, state, expiry, psn, service_code, discretionary, profile"
@@ -181,7 +183,7 @@ def _read_known(
     for size, chunk in _padded(keys):
         values = list(itertools.chain.from_iterable(chunk))
         for row in connection.execute(_sized(_KNOWN, 2, size), values):
-            known[row[0], row[1]] = (row[2], Issued(*row[3:], True))
+            known[row[0], row[1]] = (row[2], Issued(*(*row[3:], True)))
     return known
 
 
