@@ -17,19 +17,19 @@ def step_rows(limit: int) -> int:
 async def purge_sqlite(tx: Transaction, before_s: int, limit: int) -> int:
     """Remove one step's worth from SQLite; how many rows went.
 
-    Trace numbers are walked by rowid, the order in which they came: no index over time is paid for on each issue.
+    Issues are walked by rowid, the order in which they came: no index over time is paid for on each issue.
     """
     rows = await tx.fetch(
-        "SELECT number, token_id, atc FROM"
-        " (SELECT rowid AS number, token_id, atc, issued_at_s FROM trace ORDER BY rowid LIMIT $2) AS eldest"
+        "SELECT number, requestor_id, trace_no FROM (SELECT rowid AS number, requestor_id, trace_no, issued_at_s"
+        " FROM issue ORDER BY rowid LIMIT $2) AS eldest"
         " WHERE issued_at_s < $1",
         before_s,
         step_rows(limit),
     )
-    await tx.execute_many("DELETE FROM trace WHERE rowid = $1", [(row[0],) for row in rows])
     await tx.execute_many(
-        "DELETE FROM issue WHERE token_id = $1 AND atc = $2", [(row[1], row[2]) for row in rows]
+        "DELETE FROM trace WHERE requestor_id = $1 AND trace_no = $2", [(row[1], row[2]) for row in rows]
     )
+    await tx.execute_many("DELETE FROM issue WHERE rowid = $1", [(row[0],) for row in rows])
     return len(rows) + await purge_answers(tx, before_s, limit)
 
 

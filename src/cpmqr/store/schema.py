@@ -9,6 +9,7 @@ The markers, all of them:
 
     {bigint}  {bytes}  {no_bytes}      a 64-bit integer, a byte string, the empty one
     {room_for_updates}                 PostgreSQL: leave room in each page for new row versions
+    {without_rowid}                    SQLite: keep the rows in the primary key's own tree
     -- only: sqlite | postgres         stands before a statement that the other database does without
 """
 
@@ -46,12 +47,14 @@ _MARKERS: Final = {
         "{bytes}": "BLOB",
         "{no_bytes}": "x''",
         "{room_for_updates}": "",
+        "{without_rowid}": "WITHOUT ROWID",
     },
     Dialect.POSTGRES: {
         "{bigint}": "BIGINT",
         "{bytes}": "BYTEA",
         "{no_bytes}": "''::bytea",
         "{room_for_updates}": "WITH (fillfactor = 70)",
+        "{without_rowid}": "",
     },
 }
 _FILE_NAME: Final = re.compile(r"(\d{4})_(\w+)\.sql")

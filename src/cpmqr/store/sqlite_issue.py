@@ -41,10 +41,11 @@ _KNOWN: Final = (
 )
 _TOKENS: Final = (
     "SELECT pan_index, token_id, requestor_id, atc, state, expiry, psn, service_code, discretionary, profile"
-    " FROM token WHERE pan_index IN (VALUES {rows})"
+    " FROM token JOIN counter USING (token_id) WHERE pan_index IN (VALUES {rows})"
 )
 _COUNT_UP: Final = (
-    "UPDATE token SET atc = changed.column2 FROM (VALUES {rows}) AS changed WHERE token_id = changed.column1"
+    "UPDATE counter SET atc = changed.column2 FROM (VALUES {rows}) AS changed"
+    " WHERE token_id = changed.column1"
 )
 _ISSUE: Final = (
     "INSERT INTO issue (token_id, atc, requestor_id, trace_no, profile, dki, unpredictable_number, issued_at_s,"

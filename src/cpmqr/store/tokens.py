@@ -27,11 +27,19 @@ TOKEN_COLUMNS: Final = (
     "funding_ref",
     "created_at_s",
 )
-_COLUMNS: Final = ", ".join(TOKEN_COLUMNS)
-_TOKEN: Final = f"SELECT {_COLUMNS} FROM token"  # noqa: S608  (our own column names)
+
+
+def token_columns() -> str:
+    """Name the columns of `TOKEN_COLUMNS` for a SELECT over token and counter."""
+    return ", ".join(("counter." if column == "atc" else "token.") + column for column in TOKEN_COLUMNS)
+
+
+_COUNTER: Final = 12  # where the counter stands: it has a table of its own
+_STORED: Final = TOKEN_COLUMNS[:_COUNTER] + TOKEN_COLUMNS[_COUNTER + 1 :]
+_TOKEN: Final = f"SELECT {token_columns()} FROM token JOIN counter ON counter.token_id = token.token_id"  # noqa: S608
 _INSERT: Final = (
-    f"INSERT INTO token ({_COLUMNS})"  # noqa: S608
-    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT DO NOTHING"
+    f"INSERT INTO token ({', '.join(_STORED)})"  # noqa: S608  (our own column names)
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING"
 )
 
 
@@ -49,6 +57,10 @@ async def add(tx: Transaction, actor: Actor, tokens: Sequence[Token]) -> list[bo
     for position in sorted(range(len(tokens)), key=lambda position: tokens[position].pan_index):
         added[position] = bool(await tx.execute(_INSERT, *_values(tokens[position])))
     stored = [token for token, was_added in zip(tokens, added, strict=True) if was_added]
+    await tx.execute_many(
+        "INSERT INTO counter (token_id, atc) VALUES ($1, $2)",
+        [(token.token_id, token.atc) for token in stored],
+    )
     if stored:
         await write_lines(tx, actor, [_added_line(token) for token in stored], stored[0].created_at_s)
     return added
@@ -56,7 +68,7 @@ async def add(tx: Transaction, actor: Actor, tokens: Sequence[Token]) -> list[bo
 
 async def by_id(tx: Transaction, token_id: int) -> Token | None:
     """Find a token by its id."""
-    rows = await tx.fetch(f"{_TOKEN} WHERE token_id = $1", token_id)
+    rows = await tx.fetch(f"{_TOKEN} WHERE token.token_id = $1", token_id)
     return read_token(rows[0]) if rows else None
 
 
@@ -68,13 +80,15 @@ async def by_index(tx: Transaction, pan_index: bytes) -> Token | None:
 
 async def page(tx: Transaction, requestor_id: str, state: str, after: int, limit: int) -> list[Token]:
     """List tokens by id. Conditions are added as they are asked for, so that each form finds its index."""
-    conditions = ["token_id > $1"]
+    conditions = ["token.token_id > $1"]
     values: list[str | int] = [after, page_limit(limit)]
     for column, wanted in (("requestor_id", requestor_id), ("state", state)):
         if wanted:
             values.append(wanted)
             conditions.append(f"{column} = ${len(values)}")
-    rows = await tx.fetch(f"{_TOKEN} WHERE {' AND '.join(conditions)} ORDER BY token_id LIMIT $2", *values)
+    rows = await tx.fetch(
+        f"{_TOKEN} WHERE {' AND '.join(conditions)} ORDER BY token.token_id LIMIT $2", *values
+    )
     return [read_token(row) for row in rows]
 
 
@@ -87,7 +101,7 @@ async def set_state(
     now_s: int,
 ) -> Token | None:
     """Change a token's state if it is one of `allowed_from`; the token afterwards, None if absent."""
-    rows = await tx.fetch(f"{_TOKEN} WHERE token_id = $1 FOR UPDATE", token_id)
+    rows = await tx.fetch(f"{_TOKEN} WHERE token.token_id = $1 FOR UPDATE OF token", token_id)
     if not rows:
         return None
     if rows[0][11] not in allowed_from:
@@ -113,7 +127,7 @@ async def reseal(tx: Transaction, changes: Sequence[tuple[int, str, bytes, str]]
 
 
 def _values(token: Token) -> tuple[Any, ...]:
-    return tuple(getattr(token, column) for column in TOKEN_COLUMNS)
+    return tuple(getattr(token, column) for column in _STORED)
 
 
 def _added_line(token: Token) -> Line:

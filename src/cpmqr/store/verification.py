@@ -12,7 +12,7 @@ from cpmqr.model import Issue, IssueState, TokenState
 from cpmqr.store import outbox
 from cpmqr.store.audit import write_line
 from cpmqr.store.base import Actor, Claimed, ClaimIntent, Found
-from cpmqr.store.tokens import TOKEN_COLUMNS, read_token
+from cpmqr.store.tokens import read_token, token_columns
 from cpmqr.store.transaction import Transaction, value_rows
 
 GRANTED: Final = "0000"
@@ -38,8 +38,8 @@ _ISSUE_COLUMNS: Final = (
 )
 _FOUND: Final = (
     f"SELECT {', '.join('issue.' + column for column in _ISSUE_COLUMNS)},"  # noqa: S608  (our own column names)
-    f" {', '.join('token.' + column for column in TOKEN_COLUMNS)}"
-    " FROM token JOIN issue ON issue.token_id = token.token_id"
+    f" {token_columns()}"
+    " FROM token JOIN counter ON counter.token_id = token.token_id JOIN issue ON issue.token_id = token.token_id"
 )
 
 AuthorizationKey = tuple[str, str]
@@ -136,11 +136,12 @@ async def _lock_issues(tx: Transaction, intents: Sequence[ClaimIntent]) -> dict[
     if not keys:
         return {}
     rows = await tx.fetch(
-        "SELECT issue.token_id, issue.atc, issue.issued_at_s, issue.requestor_id, issue.state, token.state,"  # noqa: S608
+        f"WITH wanted (token_id, atc) AS (VALUES {value_rows(len(keys), ('BIGINT', 'INTEGER'))})"  # noqa: S608
+        " SELECT issue.token_id, issue.atc, issue.issued_at_s, issue.requestor_id, issue.state, token.state,"
         " requestor.suspended, requestor.webhook_url"
-        " FROM issue JOIN token ON token.token_id = issue.token_id"
+        " FROM wanted JOIN issue ON issue.token_id = wanted.token_id AND issue.atc = wanted.atc"
+        " JOIN token ON token.token_id = issue.token_id"
         " LEFT JOIN requestor ON requestor.requestor_id = issue.requestor_id"
-        f" WHERE (issue.token_id, issue.atc) IN (VALUES {value_rows(len(keys), ('BIGINT', 'INTEGER'))})"
         " ORDER BY issue.token_id, issue.atc FOR UPDATE OF issue",
         *(value for key in keys for value in key),
     )
@@ -159,8 +160,10 @@ async def _earlier_answers(
     if not keys:
         return {}
     rows = await tx.fetch(
-        "SELECT authoriser_id, authorization_id, digest, code, answer FROM verification"  # noqa: S608
-        f" WHERE (authoriser_id, authorization_id) IN (VALUES {value_rows(len(keys), ('TEXT', 'TEXT'))})",
+        "WITH wanted (authoriser_id, authorization_id) AS"  # noqa: S608
+        f" (VALUES {value_rows(len(keys), ('TEXT', 'TEXT'))})"
+        " SELECT authoriser_id, authorization_id, digest, code, answer"
+        " FROM wanted JOIN verification USING (authoriser_id, authorization_id)",
         *(value for key in keys for value in key),
     )
     return {(row[0], row[1]): (row[2], row[3], row[4]) for row in rows}

@@ -48,13 +48,10 @@ CREATE TABLE wrapped_key (
     PRIMARY KEY (purpose, owner, name, version)
 );
 
--- The counter lies in the token's row: reading state and expiry and counting up are then one row lock.
--- In PostgreSQL room is left in each page, so that an update stays in its page and touches no index.
 CREATE TABLE token (
     token_id {bigint} PRIMARY KEY,
     pan_index {bytes} NOT NULL UNIQUE,
     requestor_id TEXT NOT NULL,
-    atc INTEGER NOT NULL,
     state TEXT NOT NULL,
     expiry TEXT NOT NULL,
     psn TEXT NOT NULL,
@@ -66,10 +63,20 @@ CREATE TABLE token (
     pan_masked TEXT NOT NULL,
     funding_ref TEXT NOT NULL,
     created_at_s {bigint} NOT NULL
-) {room_for_updates};
+);
 
 CREATE INDEX token_by_requestor ON token (requestor_id, token_id);
 
+-- The one value of a token that changes with each issue lies apart: hundreds of counters fit a page and a dozen
+-- tokens do, so that a batch writes far fewer pages. In PostgreSQL room is left in each page for new row versions,
+-- so that counting up touches no index.
+CREATE TABLE counter (
+    token_id {bigint} PRIMARY KEY,
+    atc INTEGER NOT NULL
+) {room_for_updates};
+
+-- In SQLite a rowid table: rows are appended in the order of time, which the purge walks, and only the small index
+-- entries go all over the place.
 -- only: sqlite
 CREATE TABLE issue (
     token_id INTEGER NOT NULL,
@@ -85,7 +92,7 @@ CREATE TABLE issue (
     app_dv TEXT NOT NULL,
     used_at_s INTEGER,
     PRIMARY KEY (token_id, atc)
-) WITHOUT ROWID;
+);
 
 -- only: postgres
 CREATE TABLE issue (
@@ -107,8 +114,8 @@ CREATE TABLE issue (
 -- only: postgres
 CREATE TABLE issue_default PARTITION OF issue DEFAULT;
 
--- A trace number's claim outlives no issue, but its uniqueness spans all days: so it has a table of its own
--- (docs/decisions/trace-claims.md). In SQLite it is a rowid table: the rowid keeps the order of time for the purge.
+-- A trace number is unique over all days, whichever partition its issue is in: so it has a table of its own
+-- (docs/decisions/trace-claims.md).
 CREATE TABLE trace (
     requestor_id TEXT NOT NULL,
     trace_no TEXT NOT NULL,
@@ -117,7 +124,7 @@ CREATE TABLE trace (
     atc INTEGER NOT NULL,
     issued_at_s {bigint} NOT NULL,
     PRIMARY KEY (requestor_id, trace_no)
-);
+) {without_rowid};
 
 CREATE TABLE verification (
     authoriser_id TEXT NOT NULL,
