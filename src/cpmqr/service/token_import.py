@@ -7,7 +7,7 @@ The first line names the columns, in any order: `expiry`, and where wanted `pan`
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -34,11 +34,15 @@ class RefusedLine(msgspec.Struct, frozen=True):
 
 
 class ImportReport(msgspec.Struct, frozen=True):
-    """What an import did. `made` holds the new tokens whose PAN was made here; the others' are known to the sender."""
+    """What an import did: tokens stored, how many of them with a PAN that was made here, lines refused."""
 
     stored: int
-    made: tuple[tuple[int, Provisioned], ...]
+    made: int
     refused: tuple[RefusedLine, ...]
+
+
+Made = Sequence[tuple[int, Provisioned]]
+"""Lines without a PAN, with the tokens that they got."""
 
 
 async def import_tokens(
@@ -48,24 +52,26 @@ async def import_tokens(
     now_s: int,
     *,
     requestor_id: str = "",
-    may_make_pans: bool = True,
+    keep_made: Callable[[Made], None] | None = None,
 ) -> ImportReport:
     """Make a token of each line; stored in batches, each whole or not at all.
 
     Args:
         lines: text lines, the first with the columns' names.
         requestor_id: for lines that name none.
-        may_make_pans: whether a line without a PAN gets one made; else it is refused.
+        keep_made: is given the PANs that are made, after each batch that is stored: nobody else knows them. Without
+            it a line that has no PAN is refused.
 
     Raises:
         ConfigError: the first line is wrong, or there are more than 100,000 lines. Batches before stay stored, and
             a second import of the same file refuses those lines as taken.
     """
-    stored, made, refused = 0, [], []
-    for batch in _batches(_orders(lines, requestor_id, may_make_pans)):
+    stored, made_count, refused = 0, 0, []
+    for batch in _batches(_orders(lines, requestor_id, keep_made is not None)):
         orders = [(line, order) for line, order in batch if isinstance(order, TokenOrder)]
         refused += [RefusedLine(line, reason) for line, reason in batch if isinstance(reason, str)]
         outcomes = await tokens.provision_many(actor, [order for _, order in orders], now_s)
+        made: list[tuple[int, Provisioned]] = []
         for (line, order), outcome in zip(orders, outcomes, strict=True):
             if isinstance(outcome, Refusal):
                 refused.append(RefusedLine(line, outcome.cause))
@@ -73,7 +79,10 @@ async def import_tokens(
             stored += 1
             if order.pan is None:
                 made.append((line, outcome))
-    return ImportReport(stored, tuple(made), tuple(sorted(refused, key=lambda entry: entry.line)))
+        if made and keep_made is not None:
+            keep_made(made)
+            made_count += len(made)
+    return ImportReport(stored, made_count, tuple(sorted(refused, key=lambda entry: entry.line)))
 
 
 def _orders(

@@ -9,6 +9,7 @@ States: active ⇄ suspended → deleted, and active → deleted. A step that ha
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -47,6 +48,7 @@ SERVICE_CODE_DEFAULT: Final = "601"  # as the page's sample has it
 MAKING_TRIES: Final = 32
 _KOREA: Final = timedelta(hours=9)
 _DIGITS: Final = "0123456789"
+_TOKEN_REF: Final = re.compile("[0-9a-fA-F]{16}")
 
 
 class BinRange(msgspec.Struct, frozen=True):
@@ -338,6 +340,22 @@ def standing(token: Token, now_s: int) -> str:
     if token.expiry < korean_month(now_s):
         return "expired"
     return "exhausted" if token.atc >= ATC_MAX else "active"
+
+
+def token_ref(token_id: int) -> str:
+    """Write a token's id as 16 hex digits: as decimal it could be taken for a card number."""
+    return f"{token_id:016x}"
+
+
+def read_token_ref(text: str) -> int:
+    """Read a token's id again.
+
+    Raises:
+        Refusal: 4001, it is not 16 hex digits.
+    """
+    if not _TOKEN_REF.fullmatch(text):
+        raise Refusal(codes.NO_TOKEN, "a token's id is 16 hex digits")
+    return int(text, 16)
 
 
 def korean_month(now_s: int) -> str:
