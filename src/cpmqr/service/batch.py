@@ -131,7 +131,7 @@ class Batcher(Generic[Intent, Outcome]):
         waited_s = started - (batch[0].deadline - self._wait_max_s)
         self._under_way.append(batch)
         try:
-            outcomes = await self._carry_out([waiting.intent for waiting in batch])
+            outcomes = await self._outcomes([waiting.intent for waiting in batch])
         except Exception as error:
             for waiting in batch:
                 if not waiting.future.done():
@@ -143,6 +143,12 @@ class Batcher(Generic[Intent, Outcome]):
         finally:
             self._under_way.remove(batch)
             self._observe(len(batch), waited_s, loop.time() - started)
+
+    async def _outcomes(self, intents: list[Intent]) -> Sequence[Outcome]:
+        outcomes = await self._carry_out(intents)
+        if len(outcomes) != len(intents):  # a fault of the store's; without this some would wait for ever
+            raise RuntimeError(f"{len(outcomes)} outcomes for {len(intents)} intents")
+        return outcomes
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
