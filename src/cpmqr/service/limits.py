@@ -45,7 +45,7 @@ class RateLimits:
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._requestors: dict[str, _Bucket] = {}
-        self._tokens: OrderedDict[bytes, _Bucket] = OrderedDict()
+        self._tokens: OrderedDict[tuple[str, bytes], _Bucket] = OrderedDict()
 
     def take(self, requestor: Requestor) -> None:
         """Count a request of a requestor.
@@ -70,12 +70,13 @@ class RateLimits:
         if not rate:
             return
         now = self._monotonic()
-        bucket = self._tokens.get(pan_index)
+        key = requestor.requestor_id, pan_index  # nobody empties the bucket of another's token
+        bucket = self._tokens.get(key)
         if bucket is None:
-            bucket = self._tokens[pan_index] = _Bucket(now, float(rate))
+            bucket = self._tokens[key] = _Bucket(now, float(rate))
             if len(self._tokens) > TOKEN_BUCKETS_MAX:
                 self._tokens.popitem(last=False)
-        self._tokens.move_to_end(pan_index)
+        self._tokens.move_to_end(key)
         if not bucket.take(rate, now):
             raise Refusal(
                 codes.RATE_LIMIT, f"more than {rate} requests a second for this token", retry_after_s=1
