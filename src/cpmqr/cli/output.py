@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from typing import Final
 
@@ -14,6 +15,7 @@ from cpmqr.errors import (
     KeyUnavailable,
     OutcomeUnknown,
     ProfileError,
+    Refused,
     StoreUnavailable,
     Unreachable,
 )
@@ -23,6 +25,7 @@ EXIT_NEGATIVE: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_UNREACHABLE: Final = 3
 
+_HIGH_CONTROLS: Final = re.compile(r"[\x7f-\x9f]")
 _USAGE: Final = (ConfigError, EncodeError, ProfileError)
 _UNREACHABLE: Final = (Unreachable, OutcomeUnknown, StoreUnavailable, KeyUnavailable)
 
@@ -32,14 +35,23 @@ def exit_status(error: CpmqrError) -> int:
     if isinstance(error, _USAGE):
         return EXIT_USAGE
     # A gateway that said itself that the outcome is unknown (9003) was reached: that is its negative answer.
-    if isinstance(error, OutcomeUnknown) and error.__cause__ is not None:
+    if isinstance(error, OutcomeUnknown) and isinstance(error.__cause__, Refused) and error.__cause__.rslt_cd:
         return EXIT_NEGATIVE
     return EXIT_UNREACHABLE if isinstance(error, _UNREACHABLE) else EXIT_NEGATIVE
 
 
 def report(error: CpmqrError) -> None:
-    """Write an error to stderr, with what it says to do next."""
-    fail(str(error) or type(error).__name__)
+    """Write an error to stderr, with what to do next."""
+    refused = error if isinstance(error, Refused) else error.__cause__
+    hints: list[str] = []
+    if isinstance(refused, Refused):
+        from cpmqr.cli.advice import advice_on
+
+        hints = advice_on(refused)
+    if isinstance(error, OutcomeUnknown) and error.trace_no and error.request_time:
+        hints.append(f"repeat: --trace-no {error.trace_no} --request-time {error.request_time}")
+    text = str(error) or type(error).__name__
+    fail(f"the gateway refused: {text}" if error is refused else text, *hints)
 
 
 def fail(message: str, *hints: str) -> None:
@@ -56,7 +68,9 @@ def note(message: str) -> None:
 
 def print_json(value: object) -> None:
     """Write a value as JSON to stdout: UTF-8, indented, in the order given."""
-    print(json.dumps(value, ensure_ascii=False, indent=2))
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    # JSON escapes the control characters below 0x20 alone; a terminal obeys some of those above 0x7E too.
+    print(_HIGH_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def printable(text: str) -> str:

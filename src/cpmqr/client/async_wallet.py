@@ -1,0 +1,131 @@
+"""The wallet's client for asyncio and trio: the steps are those of `Wallet`, the waiting is cooperative."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Self, Unpack
+
+import anyio
+import httpx
+
+from cpmqr.client.answer import Answer
+from cpmqr.client.caller import Caller
+from cpmqr.client.exchange import Failure, Observer, Send
+from cpmqr.client.http import Body, client_options, failure_of, ssl_context
+from cpmqr.client.qrdata import QrData
+from cpmqr.client.request import Prepared
+from cpmqr.client.settings import Gateway, GatewayOptions
+from cpmqr.crypto.suites import Entropy
+from cpmqr.errors import ConfigError
+
+
+class AsyncWallet(Caller):
+    """Asks a gateway for QRs. Threads may share one; close it, or use it in a `with`.
+
+    Args:
+        sleep: waits so many seconds. The others: see `Caller`.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway | None = None,
+        /,
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+        entropy: Entropy = os.urandom,
+        observe: Observer | None = None,
+        **options: Unpack[GatewayOptions],
+    ) -> None:
+        super().__init__(
+            gateway, clock=clock, monotonic=monotonic, entropy=entropy, observe=observe, **options
+        )
+        self._sleep = sleep
+        self._http = httpx.AsyncClient(
+            verify=ssl_context(self.gateway), proxy=self.gateway.proxy or None, **client_options()
+        )
+
+    async def request_qr(
+        self,
+        *,
+        pan: str,
+        trace_no: str | None = None,
+        request_time: str | None = None,
+        dnf_dv: str = "1",
+        app_dv: str = "",
+    ) -> QrData:
+        """Ask for a QR, and check all that comes back. The arguments are those of `prepare`.
+
+        Raises:
+            EncodeError: a value breaks the contract's rule; nothing was sent.
+            Refused: the gateway said no.
+            Unreachable: no connection was made; nothing happened.
+            OutcomeUnknown: a QR may have been issued; repeat with the error's trace number and time.
+            UntrustedAnswer: an answer came that is not to be drawn.
+        """
+        return await self.send(
+            self.prepare(pan=pan, trace_no=trace_no, request_time=request_time, dnf_dv=dnf_dv, app_dv=app_dv)
+        )
+
+    async def send(self, prepared: Prepared) -> QrData:
+        """Send a request that `prepare` made; again, if need be: it stays the same request.
+
+        Raises:
+            Refused, Unreachable, OutcomeUnknown, UntrustedAnswer: as for `request_qr`.
+            ConfigError: prepared for another gateway, or this wallet is closed.
+        """
+        steps = self._steps(prepared)
+        came: Answer | Failure | None = None
+        while True:
+            try:
+                step = steps.send(came)
+            except StopIteration as done:
+                qr: QrData = done.value
+                return qr
+            if isinstance(step, Send):
+                came = await self._attempt(step)
+            else:
+                await self._sleep(step.seconds)
+                came = None
+
+    async def _attempt(self, step: Send) -> Answer | Failure:
+        if self._http.is_closed:
+            raise ConfigError("this wallet is closed")
+        prepared = step.prepared
+        try:
+            # httpx bounds each read alone; this bounds the attempt.
+            with anyio.fail_after(step.timeout_s):
+                async with self._http.stream(
+                    "POST",
+                    prepared.url,
+                    content=prepared.body,
+                    headers=prepared.headers,
+                    timeout=step.timeout_s,
+                ) as response:
+                    body = Body(response)
+                    async for chunk in response.aiter_raw():
+                        body.add(chunk)
+                        if body.full:
+                            break
+                    return body.answer()
+        except (httpx.HTTPError, TimeoutError) as error:
+            return failure_of(error)
+
+    async def aclose(self) -> None:
+        """Close the connections; a wallet that is closed sends nothing more."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
