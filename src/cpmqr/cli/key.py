@@ -324,7 +324,7 @@ def reseal(
     """Seal every PAN that is under an older vault key anew, in small steps beside the gateway. Safe to repeat."""
 
     async def run(deployment: Deployment) -> Resealing:
-        return await reseal_all(deployment.store, await deployment.vault())
+        return await reseal_all(deployment.store, await deployment.vault(), int(time.time()))
 
     done = _on(Where(config, data, database, kek_file), run)
     show({"seen": done.seen, "resealed": done.changed, "unreadable": len(done.unreadable)}, as_json)

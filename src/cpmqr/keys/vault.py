@@ -39,7 +39,15 @@ class Vault:
         KeyUnavailable: one of the three is missing; says which.
     """
 
-    __slots__ = ("_digest", "_entropy", "_index", "_mapping", "_sealers", "_sealing_version")
+    __slots__ = (
+        "_digest",
+        "_entropy",
+        "_index",
+        "_mapping",
+        "_sealers",
+        "_sealing_since_s",
+        "_sealing_version",
+    )
 
     def __init__(self, keyring: Keyring, entropy: Entropy = os.urandom) -> None:
         index_key = keyring.find(KeyPurpose.VAULT_INDEX)
@@ -53,6 +61,7 @@ class Vault:
         self._index = _KeptHmac(_derive(index_key.secret, b"cpmqr vault index v1"))
         self._digest = _KeptHmac(_derive(index_key.secret, b"cpmqr vault digest v1"))
         self._sealing_version = pan_key.version
+        self._sealing_since_s = pan_key.activated_at_s or 0
         self._sealers = {
             entry.version: AESGCM(entry.secret.reveal())
             for entry in keyring.versions(KeyPurpose.VAULT_PAN)
@@ -67,6 +76,11 @@ class Vault:
     def sealing_version(self) -> str:
         """The version of the vault-pan key that new seals are made with."""
         return self._sealing_version
+
+    @property
+    def sealing_since_s(self) -> int:
+        """When that version was activated."""
+        return self._sealing_since_s
 
     def index(self, pan: str) -> bytes:
         """Give a PAN's blind index: 16 bytes, the same for the same PAN under the same key."""

@@ -19,6 +19,8 @@ from cpmqr.store.base import TokenStore
 
 STEP_TOKENS: Final = 200  # about a millisecond of cipher work, and a commit far below a request's patience
 PAUSE_S: Final = 0.05
+# Every gateway has read a new vault key by then (`access.REFRESH_S`), so none meets a seal that it can't open.
+SETTLE_S: Final = 10
 
 
 class Resealing(msgspec.Struct, frozen=True):
@@ -65,11 +67,16 @@ async def reseal_step(
 async def reseal_all(
     store: TokenStore,
     vault: Vault,
+    now_s: int,
     *,
     pause_s: float = PAUSE_S,
     told: Callable[[Resealing], None] = lambda _: None,
 ) -> Resealing:
-    """Seal everything anew, with a pause after each step so that requests go first; `told` hears of each step."""
+    """Seal everything anew, with a pause after each step so that requests go first; `told` hears of each step.
+
+    A vault key that is younger than ten seconds is waited for.
+    """
+    await asyncio.sleep(max(0, vault.sealing_since_s + SETTLE_S - now_s))
     state = Resealing()
     while state.after is not None:
         state = await reseal_step(store, vault, state)
