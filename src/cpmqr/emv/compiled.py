@@ -1,28 +1,34 @@
 """A scheme profile's layout, compiled into an encoder that does the least for each payload.
 
-All that does not change from one QR to the next (tags, lengths, AID, fixed values) becomes constants at compile
-time. What is left for each payload is to turn the card's digits into bytes, and one `bytes.join` over constants and
-variables in their order. No tree is walked, no length is computed: the lengths follow from the PAN's and the
-discretionary data's number of digits, so one template is kept for each such shape.
+Three steps, each as seldom as can be:
+
+1. for cards of one *shape* (so many digits of PAN and of discretionary data): tags, lengths and fixed values of the
+   layout become constants. Lengths depend on nothing else;
+2. for one second and key index: these too become constants (a busy gateway issues many QRs in a second);
+3. for each payload: constants and variables are put in order and joined, by two calls into C.
+
+So no tree is walked and no length is computed while a wallet waits. What was tried, and what it gave, is in
+`docs/performance-toolkit.md`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from binascii import a2b_hex
+from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter, itemgetter
 from typing import Final
 
 import msgspec
 
 from cpmqr.crypto.blocks import EncryptBlocks
+from cpmqr.emv.card import CardData
 from cpmqr.emv.cryptogram import ARQC_BYTES, CryptogramScheme, generate_arqc
+from cpmqr.emv.tlv import length_octets
+from cpmqr.emv.track2 import TRACK2_BYTES_MAX
 from cpmqr.errors import EncodeError
-from cpmqr.model import PAN_DIGITS_MAX, PAN_DIGITS_MIN, mask_pan
+from cpmqr.model import ATC_MAX
 
-TRACK2_BYTES_MAX: Final = 19
-DISCRETIONARY_DIGITS_MAX: Final = 17  # what a 13-digit PAN leaves of track 2's 38 digits
-
-# A placeholder's width in hex digits; PAN and discretionary data vary from card to card.
+# Placeholders and their widths in hex digits; a PAN and discretionary data vary from card to card (0).
 CARD_FIELDS: Final = {"pan": 0, "psn": 2, "expiry": 4, "service_code": 3, "discretionary": 0, "pan_last4": 4}
 ISSUE_FIELDS: Final = {
     "atc": 4,
@@ -31,55 +37,10 @@ ISSUE_FIELDS: Final = {
     "dki": 2,
     "cryptogram": 2 * ARQC_BYTES,
 }
-_BYTE: Final = {spelled: bytes([n]) for n in range(256) for spelled in (f"{n:02X}", f"{n:02x}")}
+__all__ = ["CardData", "CompiledProfile", "Node", "Piece"]
 
-
-class CardData(msgspec.Struct, frozen=True):
-    """What a payload says about the card (or digital token): checked once, here.
-
-    Attributes:
-        pan: 13 to 19 digits.
-        psn: card sequence number, 2 digits.
-        expiry: yymm.
-        service_code: 3 digits.
-        discretionary: 0 to 17 digits, the end of track 2.
-
-    Raises:
-        EncodeError: something is not digits, or too many or too few of them; values are not repeated.
-    """
-
-    pan: str
-    psn: str
-    expiry: str
-    service_code: str
-    discretionary: str
-
-    def __post_init__(self) -> None:
-        digits = f"{self.pan}{self.psn}{self.expiry}{self.service_code}{self.discretionary}"
-        if not (digits.isdigit() and digits.isascii()):
-            raise EncodeError("card data are digits, nothing else", tag="57", section="EMV Book 3 Annex A")
-        if not (
-            PAN_DIGITS_MIN <= len(self.pan) <= PAN_DIGITS_MAX
-            and len(self.psn) == 2
-            and len(self.expiry) == 4
-            and "01" <= self.expiry[2:] <= "12"
-            and len(self.service_code) == 3
-            and len(self.discretionary) <= DISCRETIONARY_DIGITS_MAX
-        ):
-            raise EncodeError(
-                "card data: a PAN of 13 to 19 digits, a PSN of 2, an expiry yymm, a service code of 3, "
-                f"at most {DISCRETIONARY_DIGITS_MAX} discretionary digits",
-                tag="57",
-                section="EMV Book 3 Annex A",
-            )
-
-    @property
-    def pan_last4(self) -> str:
-        """Give the PAN's last four digits, which a receipt may show."""
-        return self.pan[-4:]
-
-    def __repr__(self) -> str:
-        return f"<card {mask_pan(self.pan)} psn {self.psn}>"
+_TEMPLATES_MAX: Final = 64  # shapes times seconds; more are of no use, since seconds pass
+_KEY_INDEX: Final = {spelled: bytes([n]) for n in range(256) for spelled in (f"{n:02X}", f"{n:02x}")}
 
 
 class Piece(msgspec.Struct, frozen=True):
@@ -124,7 +85,9 @@ class CompiledProfile:
         self._nodes = tuple(nodes)
         self._scheme = scheme
         self._input_tags = tuple(cryptogram_input)
-        self._shapes: dict[tuple[int, int], _Shape] = {}
+        self._shapes: dict[int, _Shape] = {}
+        self._templates: dict[tuple[int, str, str], _Template] = {}
+        self._cryptogram_bytes = ARQC_BYTES if scheme else 0
 
     def issue(
         self,
@@ -152,13 +115,10 @@ class CompiledProfile:
         Raises:
             EncodeError: a value does not fit its place.
         """
-        shape = self._shape(card)
-        variables = shape.variables(card, atc, unpredictable_number, issued_at, dki)
         if self._scheme is None:
-            return shape.payload.fill(variables)
-        data = shape.input.fill(variables)
-        arqc = generate_arqc(encrypt, card.pan, card.psn, atc, data, self._scheme)
-        return shape.payload.fill((*variables, arqc))
+            return self.encode(card, atc, unpredictable_number, issued_at, dki)
+        arqc = self.expected_cryptogram(encrypt, card, atc, unpredictable_number, issued_at, dki)
+        return self.encode(card, atc, unpredictable_number, issued_at, dki, arqc)
 
     def encode(
         self,
@@ -176,11 +136,10 @@ class CompiledProfile:
         Raises:
             EncodeError: a value does not fit its place.
         """
-        if len(cryptogram) != (ARQC_BYTES if self._scheme else 0):
+        if len(cryptogram) != self._cryptogram_bytes:
             raise EncodeError("the cryptogram's length is not the profile's", tag="9F26")
-        shape = self._shape(card)
-        variables = shape.variables(card, atc, unpredictable_number, issued_at, dki)
-        return shape.payload.fill((*variables, cryptogram))
+        template = self._templates.get((card.shape, issued_at, dki)) or self._template(card, issued_at, dki)
+        return template.payload(card, atc, unpredictable_number, cryptogram)
 
     def expected_cryptogram(
         self,
@@ -191,14 +150,14 @@ class CompiledProfile:
         issued_at: str,
         dki: str,
     ) -> bytes:
-        """Give the cryptogram that `issue` would put into the payload, to compare with one received.
+        """Give the cryptogram that `issue` puts into the payload, to compare with one received.
 
         Args and raises: as `issue`; EncodeError too where the profile has no cryptogram.
         """
         scheme = self._need_scheme()
-        shape = self._shape(card)
-        variables = shape.variables(card, atc, unpredictable_number, issued_at, dki)
-        return generate_arqc(encrypt, card.pan, card.psn, atc, shape.input.fill(variables), scheme)
+        template = self._templates.get((card.shape, issued_at, dki)) or self._template(card, issued_at, dki)
+        data = template.signed(card, atc, unpredictable_number)
+        return generate_arqc(encrypt, card.pan, card.psn, atc, data, scheme)
 
     def cryptogram_over(
         self, encrypt: EncryptBlocks, pan: str, psn: str, values: Mapping[str, bytes]
@@ -234,65 +193,101 @@ class CompiledProfile:
         return self._scheme
 
     def _shape(self, card: CardData) -> _Shape:
-        key = (len(card.pan), len(card.discretionary))
-        shape = self._shapes.get(key)
+        shape = self._shapes.get(card.shape)
         if shape is None:
-            shape = self._shapes[key] = _Shape(self._nodes, self._input_tags, card)
+            shape = self._shapes[card.shape] = _Shape(self._nodes, self._input_tags, card)
         return shape
 
+    def _template(self, card: CardData, issued_at: str, dki: str) -> _Template:
+        """Make the template for this shape, second and key index, and keep it."""
+        if len(self._templates) >= _TEMPLATES_MAX:
+            self._templates.clear()
+        template = self._shape(card).at(issued_at, dki)
+        self._templates[card.shape, issued_at, dki] = template
+        return template
 
-# A template's parts: constants, or the places of variables, counted from the constants' end.
-_PLACE: Final = {"atc": 0, "unpredictable_number": 1, "issued_at": 2, "dki": 3}
-_FIRST_RUN: Final = len(_PLACE)
-_CRYPTOGRAM: Final = -1  # comes last, so that it can be appended when all else is known
+
+class _Run(msgspec.Struct, frozen=True):
+    """Card fields that make whole bytes together, as a text: `%sD%s%s%sF`."""
+
+    text: str
+    fields: tuple[str, ...]
 
 
-class _Filler:
-    """Constants and variables of one template, put in order and joined by two calls into C."""
-
-    def __init__(self, parts: Sequence[bytes | int]) -> None:
-        constants = tuple(part for part in parts if isinstance(part, bytes))
-        numbers = iter(range(len(constants)))
-        order = [
-            next(numbers) if isinstance(part, bytes) else part + len(constants) * (part >= 0)
-            for part in parts
-        ]
-        # itemgetter gives a bare item, not a tuple, for a single index: a last, empty constant prevents that.
-        self._constants = (*constants, b"")
-        order = [place + (place >= len(constants)) for place in order]
-        self._pick = itemgetter(*order, len(constants), len(constants))
-
-    def fill(self, variables: tuple[bytes, ...]) -> bytes:
-        return b"".join(self._pick(self._constants + variables))
+_Part = bytes | str | _Run
+"""A part of a template: a constant, the name of an issue's field, or card fields."""
 
 
 class _Shape:
-    """The templates for cards with PANs and discretionary data of one length."""
+    """A layout for cards whose PANs and discretionary data are of one length."""
 
     def __init__(self, nodes: Sequence[Node], input_tags: Sequence[str], card: CardData) -> None:
         widths = CARD_FIELDS | {"pan": len(card.pan), "discretionary": len(card.discretionary)}
-        runs: list[tuple[str, tuple[str, ...]]] = []
         by_tag = {node.tag: node for node in reversed(all_nodes(nodes))}
-        self.payload = _Filler(_merge([p for node in nodes for p in _object(node, widths)], runs))
-        self.input = _Filler(_merge([p for tag in input_tags for p in _value(by_tag[tag], widths)], runs))
-        self._runs = [(text, attrgetter(*fields)) for text, fields in runs]
+        self._payload = [part for node in nodes for part in _object_parts(node, widths)]
+        self._input = [part for tag in input_tags for part in _value_parts(by_tag[tag], widths)]
 
-    def variables(
-        self, card: CardData, atc: int, unpredictable_number: bytes, issued_at: str, dki: str
+    def at(self, issued_at: str, dki: str) -> _Template:
+        """Make the template for one second and key index."""
+        index = _KEY_INDEX.get(dki)
+        if index is None:
+            raise EncodeError("the key index is 2 hex digits", tag="9F10")
+        if len(issued_at) != 14 or not (issued_at.isascii() and issued_at.isdigit()):
+            raise EncodeError("the issue time is yyyymmddHHMMSS", tag="9F10")
+        known: dict[_Part, _Part] = {"issued_at": a2b_hex(issued_at), "dki": index}
+        payload = list(_merged([known.get(part, part) for part in self._payload]))
+        signed = list(_merged([known.get(part, part) for part in self._input]))
+        return _Template(payload, signed)
+
+
+# Variables that nearly every layout has, as bytes, in the order in which `_Template` lines them up.
+_TRACK2: Final = _Run("%s", ("track2",))
+_VARIABLES: Final[tuple[_Part, ...]] = (
+    "atc",
+    "unpredictable_number",
+    "cryptogram",
+    _TRACK2,
+    _Run("%s", ("psn",)),
+)
+_TRACK2_PIECES: Final = ("pan", "D", "expiry", "service_code", "discretionary")
+
+
+class _Template:
+    """What is left to do for one payload: put constants and variables in order, and join them."""
+
+    __slots__ = ("_constants", "_extra", "_payload_order", "_signed_order")
+
+    def __init__(self, payload: Sequence[_Part], signed: Sequence[_Part]) -> None:
+        parts = [*payload, *signed]
+        # With the empty constant each order has two members at least: itemgetter gives a bare item for one.
+        self._constants = (b"", *dict.fromkeys([part for part in parts if isinstance(part, bytes)]))
+        runs = list(dict.fromkeys([part for part in parts if isinstance(part, _Run)]))
+        self._extra = [(run.text, attrgetter(*run.fields)) for run in runs if run not in _VARIABLES]
+        lined_up = [*self._constants, *_VARIABLES, *[run for run in runs if run not in _VARIABLES]]
+        place = {part: number for number, part in enumerate(lined_up)}
+        self._payload_order = itemgetter(0, 0, *[place[part] for part in payload])
+        self._signed_order = itemgetter(0, 0, *[place[part] for part in signed])
+
+    def payload(self, card: CardData, atc: int, unpredictable_number: bytes, cryptogram: bytes) -> bytes:
+        return b"".join(self._payload_order(self._line_up(card, atc, unpredictable_number, cryptogram)))
+
+    def signed(self, card: CardData, atc: int, unpredictable_number: bytes) -> bytes:
+        return b"".join(self._signed_order(self._line_up(card, atc, unpredictable_number, b"")))
+
+    def _line_up(
+        self, card: CardData, atc: int, unpredictable_number: bytes, cryptogram: bytes
     ) -> tuple[bytes, ...]:
-        """Turn an issue's own values into bytes, in the order of `_PLACE`, then the card's runs."""
-        try:
-            counter = atc.to_bytes(2, "big")
-            moment = bytes.fromhex(issued_at)
-            index = _BYTE[dki]
-        except (ValueError, OverflowError, KeyError):
-            raise EncodeError(
-                "the ATC is 0 to 65535, the issue time yyyymmddHHMMSS, the key index 2 hex digits"
-            ) from None
-        if len(unpredictable_number) != 4 or len(moment) != 7 or not issued_at.isdigit():
-            raise EncodeError("the unpredictable number is 4 bytes, the issue time 14 digits")
-        runs = [bytes.fromhex(text % fields(card)) for text, fields in self._runs]
-        return (counter, unpredictable_number, moment, index, *runs)
+        """Put all constants and variables side by side, for an order to pick from."""
+        if not 0 <= atc <= ATC_MAX or len(unpredictable_number) != 4:
+            raise EncodeError("the ATC is 0 to 65535, the unpredictable number 4 bytes", tag="9F36")
+        variables = (atc.to_bytes(2, "big"), unpredictable_number, cryptogram, card.track2, card.psn_bytes)
+        if self._extra:
+            return (
+                self._constants
+                + variables
+                + tuple([a2b_hex(text % fields(card)) for text, fields in self._extra])
+            )
+        return self._constants + variables
 
 
 def all_nodes(nodes: Sequence[Node]) -> list[Node]:
@@ -300,78 +295,73 @@ def all_nodes(nodes: Sequence[Node]) -> list[Node]:
     return [found for node in nodes for found in (node, *all_nodes(node.children))]
 
 
-def length_octets(length: int) -> bytes:
-    """Encode a length as EMV wants it: one byte up to 127, else 81, 82… and the bytes needed.
-
-    Source: EMV Book 3 Annex B2.
-    """
-    if length < 0x80:
-        return bytes((length,))
-    octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
-    return bytes((0x80 | len(octets),)) + octets
-
-
-def _object(node: Node, widths: Mapping[str, int]) -> list[Piece]:
-    """Give the pieces of a whole object: tag, length, value."""
-    value = _value(node, widths)
-    length = _width(value, widths) // 2
+def _object_parts(node: Node, widths: Mapping[str, int]) -> list[_Part]:
+    """Give the parts of a whole object: tag and length, then its value."""
+    length = _object_length(node, widths)
     if node.tag == "57" and length > TRACK2_BYTES_MAX:
         raise EncodeError(
             f"track 2 of this card would be {length} bytes, {TRACK2_BYTES_MAX} at most",
             tag="57",
             section="EMV Book 3 Annex A",
         )
-    return [Piece(node.tag + length_octets(length).hex().upper()), *value]
+    return [bytes.fromhex(node.tag) + length_octets(length), *_value_parts(node, widths)]
 
 
-def _value(node: Node, widths: Mapping[str, int]) -> list[Piece]:
-    """Give a value's pieces, padded to whole bytes."""
+def _object_length(node: Node, widths: Mapping[str, int]) -> int:
+    """Give a value's length in bytes, padding included."""
     if node.children:
-        return [piece for child in node.children for piece in _object(child, widths)]
-    pieces = list(node.pieces)
-    if _width(pieces, widths) % 2:
-        if not node.pad:
-            raise EncodeError(f"the value of {node.tag} has an odd number of digits", tag=node.tag)
-        pieces.append(Piece(node.pad))
-    return pieces
+        inner = [_object_length(child, widths) for child in node.children]
+        tags = [len(child.tag) // 2 for child in node.children]
+        return sum(inner) + sum(tags) + sum([len(length_octets(length)) for length in inner])
+    return (_digit_count(node.pieces, widths) + 1) // 2
 
 
-def _width(pieces: Sequence[Piece], widths: Mapping[str, int]) -> int:
-    """Count hex digits."""
+def _digit_count(pieces: Sequence[Piece], widths: Mapping[str, int]) -> int:
     return sum(
-        len(piece.hex_digits) + (widths.get(piece.name) or ISSUE_FIELDS.get(piece.name, 0))
-        for piece in pieces
+        [len(piece.hex_digits) + widths.get(piece.name, ISSUE_FIELDS.get(piece.name, 0)) for piece in pieces]
     )
 
 
-def _merge(pieces: Sequence[Piece], runs: list[tuple[str, tuple[str, ...]]]) -> list[bytes | int]:
-    """Join neighbouring constants, and neighbouring card fields with what is between them into runs."""
-    parts: list[bytes | int] = []
-    group: list[Piece] = []
+def _value_parts(node: Node, widths: Mapping[str, int]) -> list[_Part]:
+    """Give a value's parts; digits that stand together make one constant or one run of card fields."""
+    if node.children:
+        return [part for child in node.children for part in _object_parts(child, widths)]
+    pieces = list(node.pieces)
+    if _digit_count(pieces, widths) % 2:
+        if not node.pad:
+            raise EncodeError(f"the value of {node.tag} has an odd number of digits", tag=node.tag)
+        pieces.append(Piece(node.pad))
+    if node.pad == "F" and [piece.hex_digits or piece.name for piece in node.pieces] == list(_TRACK2_PIECES):
+        return [_TRACK2]
+    parts: list[_Part] = []
+    digits: list[Piece] = []
     for piece in pieces:
-        if piece.name not in ISSUE_FIELDS:
-            group.append(piece)
+        if piece.name in ISSUE_FIELDS:
+            parts += [*_digits_part(digits), piece.name]
+            digits = []
+        else:
+            digits.append(piece)
+    return parts + _digits_part(digits)
+
+
+def _digits_part(pieces: Sequence[Piece]) -> list[_Part]:
+    names = tuple([piece.name for piece in pieces if piece.name])
+    text = "".join([piece.hex_digits or "%s" for piece in pieces])
+    if names:
+        return [_Run(text, names)]
+    return [bytes.fromhex(text)] if text else []
+
+
+def _merged(parts: Sequence[_Part]) -> Iterator[_Part]:
+    """Join constants that have come to stand side by side."""
+    constant = b""
+    for part in parts:
+        if isinstance(part, bytes):
+            constant += part
             continue
-        parts += [*_group(group, runs), _PLACE.get(piece.name, _CRYPTOGRAM)]
-        group = []
-    return parts + _group(group, runs)
-
-
-def _group(group: Sequence[Piece], runs: list[tuple[str, tuple[str, ...]]]) -> list[bytes | int]:
-    """Turn pieces that stand together into: constant, run of card fields such as `%sD%s%s%sF5F3401%s`, constant."""
-    named = [index for index, piece in enumerate(group) if piece.name]
-    if not named:
-        return _constant("".join([piece.hex_digits for piece in group]))
-    first, last = named[0], named[-1] + 1
-    head = "".join([piece.hex_digits for piece in group[:first]])
-    tail = "".join([piece.hex_digits for piece in group[last:]])
-    text = "".join([piece.hex_digits or "%s" for piece in group[first:last]])
-    # A run is whole bytes: a lone digit at either side (such as track 2's padding) goes into it.
-    head_even, tail_odd = len(head) - len(head) % 2, len(tail) % 2
-    text = head[head_even:] + text + tail[:tail_odd]
-    runs.append((text, tuple([group[index].name for index in named])))
-    return [*_constant(head[:head_even]), _FIRST_RUN + len(runs) - 1, *_constant(tail[tail_odd:])]
-
-
-def _constant(hex_digits: str) -> list[bytes | int]:
-    return [bytes.fromhex(hex_digits)] if hex_digits else []
+        if constant:
+            yield constant
+            constant = b""
+        yield part
+    if constant:
+        yield constant

@@ -19,10 +19,10 @@ from typing import Annotated, Final
 
 import msgspec
 
+from cpmqr.emv.card import CardData
 from cpmqr.emv.compiled import (
     CARD_FIELDS,
     ISSUE_FIELDS,
-    CardData,
     CompiledProfile,
     Node,
     Piece,
@@ -40,7 +40,7 @@ OBJECTS_MAX: Final = 64
 VALUE_CHARACTERS_MAX: Final = 1024  # two hex digits a byte: the 512 bytes that a reader must manage
 
 _TAG: Final = r"^(?:[0-9A-F]{2}|[0-9A-F][9BDF][0-9A-F]{2}|[13579BDF]F[0-9A-F]{2,4})$"
-_PLACEHOLDER: Final = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+PLACEHOLDER: Final = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _HEX_OR_NAME: Final = re.compile(r"([0-9A-Fa-f]+)|\{([a-z][a-z0-9_]*)\}|(\S)")
 _LAYOUT_STEP: Final = re.compile(r"\.(?:layout|objects)\[(\d+)\]")
 
@@ -55,13 +55,20 @@ class Parameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     about: str = ""
 
 
-class _Object(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A line of `layout`, as the file has it: one of value, text or objects."""
+class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A data object of `layout`, as the file has it: with one of value, text or objects.
+
+    Attributes:
+        tag: upper-case hex.
+        value: hex digits and placeholders. text: ASCII and parameters. objects: what a template holds.
+        pad: the digit that fills an odd number of digits up, or "".
+        optional: left out where its value is empty.
+    """
 
     tag: _Tag
     value: _Value = ""
     text: _Value = ""
-    objects: tuple[_Object, ...] = ()
+    objects: tuple[Line, ...] = ()
     pad: Annotated[str, msgspec.Meta(pattern="^[0F]?$")] = ""
     optional: bool = False
 
@@ -77,7 +84,7 @@ class _Cryptogram(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
     aid: Annotated[str, msgspec.Meta(pattern=r"^(?:[0-9A-F]{2}){5,16}$")]
-    layout: Annotated[tuple[_Object, ...], msgspec.Meta(min_length=2, max_length=OBJECTS_MAX)]
+    layout: Annotated[tuple[Line, ...], msgspec.Meta(min_length=2, max_length=OBJECTS_MAX)]
     title: str = ""
     cryptogram: _Cryptogram | None = None
     parameters: dict[str, Parameter] = {}
@@ -91,6 +98,7 @@ class Profile:
         title: a line for people.
         aid: the ADF name of its (first) application, upper-case hex.
         source: the built-in name or the file that it was read from.
+        layout: its data objects, as the file has them.
         parameters: its blanks, by name.
         master_key_algorithm: "tdes-112", "aes-128" or "aes-256": the issuer master key that it takes; "" for none.
     """
@@ -102,6 +110,7 @@ class Profile:
         self.name = file.name
         self.title = file.title
         self.aid = file.aid
+        self.layout = file.layout
         self.parameters: Mapping[str, Parameter] = file.parameters
         self._scheme = self._checked_scheme()
         self.master_key_algorithm = self._scheme.master_key_algorithm if self._scheme else ""
@@ -184,7 +193,7 @@ class Profile:
             ):
                 raise self._error(f"the cryptogram can't cover itself: {tag}", "$.cryptogram")
 
-    def _node(self, line: _Object, step: tuple[int, ...], blanks: Mapping[str, str]) -> Iterator[Node]:
+    def _node(self, line: Line, step: tuple[int, ...], blanks: Mapping[str, str]) -> Iterator[Node]:
         """Give the object that a line of the layout makes; nothing where it is optional and empty."""
         path = "$" + "".join([f".{'objects' if depth else 'layout'}[{n}]" for depth, n in enumerate(step)])
         if len(step) > DEPTH_MAX:
@@ -202,13 +211,13 @@ class Profile:
         elif not line.optional:
             raise self._error(f"{line.tag} is empty: give it a value, or say optional = true", path)
 
-    def _text_pieces(self, line: _Object, path: str, blanks: Mapping[str, str]) -> tuple[Piece, ...]:
+    def _text_pieces(self, line: Line, path: str, blanks: Mapping[str, str]) -> tuple[Piece, ...]:
         text = self._filled(line.text, path, blanks)
         if not (text.isascii() and text.isprintable()) or "{" in text:
             raise self._error(f"the text of {line.tag} is printable ASCII and names parameters alone", path)
         return (Piece(text.encode().hex().upper()),) if text else ()
 
-    def _pieces(self, line: _Object, path: str, blanks: Mapping[str, str]) -> tuple[Piece, ...]:
+    def _pieces(self, line: Line, path: str, blanks: Mapping[str, str]) -> tuple[Piece, ...]:
         """Split a value into hex digits and placeholders, and see that bytes do not begin in mid-byte."""
         pieces: list[Piece] = []
         digits_before: int | None = 0  # None: it depends on the card
@@ -237,7 +246,7 @@ class Profile:
                 return match[0]
             raise self._error(f"no such placeholder or parameter: {name}", path)
 
-        filled = _PLACEHOLDER.sub(fill, template)
+        filled = PLACEHOLDER.sub(fill, template)
         if len(filled) > VALUE_CHARACTERS_MAX:
             raise self._error(f"a value passes {VALUE_CHARACTERS_MAX} characters", path)
         return filled
