@@ -61,6 +61,12 @@ async def settle(
     )
 
 
+async def by_id(tx: Transaction, event_id: str) -> Event | None:
+    """Find one event."""
+    rows = await tx.fetch(f"{_EVENT} WHERE event_id = $1", event_id)
+    return Event(*rows[0]) if rows else None
+
+
 async def page(tx: Transaction, state: str, after: str, limit: int) -> list[Event]:
     """List events by id, which is the order of their time."""
     values: list[Any] = [after, page_limit(limit)]

@@ -104,5 +104,8 @@ class TransactionalStore(abc.ABC):
     ) -> None:
         await self._write(outbox.settle, event_id, state, next_at_s, attempts, last_error)
 
+    async def event(self, event_id: str) -> Event | None:
+        return await self._read(outbox.by_id, event_id)
+
     async def list_events(self, *, state: str = "", after: str = "", limit: int = 100) -> list[Event]:
         return await self._read(outbox.page, state, after, limit)
