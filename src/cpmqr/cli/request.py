@@ -143,7 +143,8 @@ class _Watch:
     def __call__(self, attempt: Attempt) -> None:
         self.last = attempt
         if attempt.pause_s is not None and not self._quiet:
-            output.note(f"attempt {attempt.number}: {attempt.problem}; again in {attempt.pause_s:.1f} s")
+            when = f"in {attempt.pause_s:.1f} s" if attempt.pause_s >= 0.05 else "at once"
+            output.note(f"attempt {attempt.number}: {attempt.problem}; again {when}")
 
 
 def _send(wallet: Wallet, prepared: Prepared, watch: _Watch, as_json: bool) -> QrData:

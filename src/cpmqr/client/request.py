@@ -20,9 +20,7 @@ _IN_TABLE: Final = frozenset(
     ("REQUESTOR_ID", "MSG_CD", "MSG_VER", "CRYPTO_TYPE", "CRYPTO_KEY_VER", "TRNS_TRCE_NO", "ENC_DATA")
 )
 _BY_NAME: Final = {member.name: member for member in contract.REQUEST_MEMBERS}
-_TRACE_RANDOM_BYTES: Final = (
-    12  # 24 hex digits behind the time: 38 of the 40 bytes that a trace number may have
-)
+_TRACE_RANDOM_BYTES: Final = 10  # 80 bits, 16 characters of Base32: two wallets do not meet
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,7 @@ def make_request(
     if request_time is None:
         request_time = datetime.fromtimestamp(now_s, contract.KOREAN_TIME).strftime("%Y%m%d%H%M%S")
     if trace_no is None:
-        trace_no = request_time + entropy(_TRACE_RANDOM_BYTES).hex()
+        trace_no = _made_up_trace_no(request_time, entropy)
     _check("REG_ATON", request_time)
     _check("TRNS_TRCE_NO", trace_no)
     if trace_no != trace_no.strip(" "):
@@ -75,6 +73,12 @@ def make_request(
     _check("DNF_DV", dnf_dv)
     _check("APP_DV", app_dv)
     return Request(digital_pan, trace_no, request_time, dnf_dv, app_dv)
+
+
+def _made_up_trace_no(request_time: str, entropy: Entropy) -> str:
+    """Make `yyyymmddTHHMMSSK` and 16 of Base32: it sorts by time, and no run of digits in it looks like a PAN."""
+    random = base64.b32encode(entropy(_TRACE_RANDOM_BYTES)).decode()
+    return f"{request_time[:8]}T{request_time[8:]}K{random}"
 
 
 @dataclass(frozen=True, slots=True)
