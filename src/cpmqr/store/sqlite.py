@@ -28,7 +28,7 @@ from cpmqr.store.transactional import Step, TransactionalStore
 P = ParamSpec("P")
 Result = TypeVar("Result")
 
-VERSION_MIN: Final = (3, 33)  # UPDATE … FROM
+VERSION_MIN: Final = (3, 25)  # upserts, and what Python 3.11 itself asks for is older
 BUSY_TIMEOUT_MS: Final = 5_000  # how long we wait for another process's transaction; ours take milliseconds
 _STATEMENTS_KEPT: Final = 256
 _CACHE_KIB: Final = 65_536
@@ -55,7 +55,7 @@ class SqliteStore(TransactionalStore):
             ConfigError: this Python's SQLite is too old.
         """
         if sqlite3.sqlite_version_info < VERSION_MIN:
-            raise ConfigError(f"SQLite {sqlite3.sqlite_version} is too old: 3.33 or newer is needed")
+            raise ConfigError(f"SQLite {sqlite3.sqlite_version} is too old: 3.25 or newer is needed")
         path = Path(path)
         try:
             _make_private(path)

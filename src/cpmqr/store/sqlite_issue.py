@@ -44,8 +44,8 @@ _TOKENS: Final = (
     " FROM token JOIN counter USING (token_id) WHERE pan_index IN (VALUES {rows})"
 )
 _COUNT_UP: Final = (
-    "UPDATE counter SET atc = changed.column2 FROM (VALUES {rows}) AS changed"
-    " WHERE token_id = changed.column1"
+    # Every row is there: written so because SQLite takes a third of the time of UPDATE … FROM for it.
+    "INSERT INTO counter (token_id, atc) VALUES {rows} ON CONFLICT (token_id) DO UPDATE SET atc = excluded.atc"
 )
 _ISSUE: Final = (
     "INSERT INTO issue (token_id, atc, requestor_id, trace_no, profile, dki, unpredictable_number, issued_at_s,"
