@@ -80,7 +80,7 @@ class Requestors:
             await self._store.put_requestor(actor, created, now_s)
         return created
 
-    async def change(self, actor: Actor, requestor_id: str, now_s: int, **changes: Any) -> Requestor:
+    async def change(self, actor: Actor, requestor_id: str, now_s: int, /, **changes: Any) -> Requestor:
         """Change settings; id, role and time of birth stay.
 
         Raises:
@@ -141,9 +141,8 @@ class Requestors:
             if len(await self.credentials(requestor_id)) >= LIVE_CREDENTIALS_MAX:
                 raise _two_are_live()
             await self._store.add_credential(actor, new.credential)
-            # Another process may have added one at the same moment; of three the youngest goes.
-            live = await self.credentials(requestor_id)
-            if new.credential.credential_id not in [one.credential_id for one in live[:LIVE_CREDENTIALS_MAX]]:
+            # Another process may have added one at the same moment: whoever then sees three takes its own back.
+            if len(await self.credentials(requestor_id)) > LIVE_CREDENTIALS_MAX:
                 await self._store.revoke_credential(actor, new.credential.credential_id, now_s)
                 raise _two_are_live()
         return new
