@@ -197,7 +197,9 @@ class Issuer:
         if message.requestor_id != requestor.requestor_id:
             raise Refusal(codes.NOT_YOURS, "this credential belongs to another REQUESTOR_ID")
         if requestor.suspended:
-            raise Refusal(codes.REQUESTOR_SUSPENDED)
+            raise Refusal(
+                codes.REQUESTOR_SUSPENDED, "all that this requestor asks is refused until it is resumed"
+            )
 
     def check_crypto(self, principal: Principal, message: contract.Message) -> None:
         """Step 5: may this requestor use this CRYPTO_TYPE, and is the key version live."""
@@ -361,15 +363,20 @@ class Issuer:
 _ABOUT: Final = {
     NotIssued.DUPLICATE_TRACE: "TRNS_TRCE_NO was used before, with other content; the first issue stands",
     NotIssued.NO_TOKEN: "this requestor has no such digital PAN",
+    NotIssued.SUSPENDED: "the token is suspended; it may be resumed",
+    NotIssued.DELETED: "the token was deleted, for good",
+    NotIssued.EXPIRED: "the token's month of expiry is past (Korean time)",
     NotIssued.EXHAUSTED: "the counter has reached 65535",
     NotIssued.NO_ISSUER_KEY: "the scheme profile has no active issuer key",
 }
 _RETRY_AFTER_S: Final = {NotIssued.NO_ISSUER_KEY: 5}
 
 
-def wished_for(rslt_cd: str) -> Refusal:
-    """Give the refusal that `X-Sandbox-Result` asks for."""
+def wished_for(rslt_cd: str) -> Exception:
+    """Give what `X-Sandbox-Result` asks for: a refusal, or for 9999 a fault that takes the way of a real one."""
     code = codes.CODES.get(rslt_cd)
+    if rslt_cd == codes.INTERNAL:
+        return RuntimeError("asked for by X-Sandbox-Result")
     if code is None or rslt_cd == codes.OK:
         return Refusal(codes.MEMBER_WRONG, "X-Sandbox-Result must be a code of the catalogue other than 0000")
     waits = code.retry is codes.Retry.AFTER
