@@ -7,6 +7,7 @@ seconds.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import ipaddress
@@ -17,7 +18,7 @@ import msgspec
 
 from cpmqr.crypto.blocks import EncryptBlocks, aes_ecb, tdes_ecb
 from cpmqr.crypto.suites import Opener, Suite, find_suite
-from cpmqr.errors import KeyUnavailable, Refusal
+from cpmqr.errors import ConfigError, KeyUnavailable, Refusal
 from cpmqr.keys.keyring import KeyEntry, Keyring
 from cpmqr.keys.vault import Vault
 from cpmqr.model import KeyPurpose, KeyState, Requestor, Role, WrappedKey
@@ -40,7 +41,7 @@ class Principal(msgspec.Struct, frozen=True):
         openers: by CRYPTO_TYPE and CRYPTO_KEY_VER, for live versions only.
         hash_keys: by CRYPTO_KEY_VER, likewise.
         check_values: by CRYPTO_TYPE and CRYPTO_KEY_VER, for the sandbox's explanations.
-        dead_versions: state by CRYPTO_KEY_VER of what is pending or retired, for the sandbox's explanations.
+        dead_versions: state by CRYPTO_KEY_VER of what is pending, retired or unusable, for the sandbox's explanations.
     """
 
     requestor: Requestor
@@ -160,7 +161,7 @@ class Access:
         """
         if principal.requestor.role not in roles:
             raise Refusal(codes.NOT_YOURS, f"this credential is a {principal.requestor.role}'s")
-        if principal.networks and not _within(source, principal.networks):
+        if principal.requestor.networks and not _within(source, principal.networks):
             raise Refusal(codes.NOT_YOURS, "requests from this network are not allowed")
 
     def _build(self, directory: Directory) -> Snapshot:
@@ -201,13 +202,19 @@ class Access:
             if key.purpose is KeyPurpose.HASH_CRC:
                 hash_keys[key.version] = entry.secret.reveal()
             elif key.purpose is KeyPurpose.TRANSPORT and key.name in self.suites:
-                openers[key.name, key.version] = self.suites[key.name].opener(entry.secret.reveal())
+                try:
+                    openers[key.name, key.version] = self.suites[key.name].opener(entry.secret.reveal())
+                except (
+                    ConfigError
+                ) as error:  # one key must not keep the rest of the directory from being read
+                    dead_versions[key.version] = f"unusable ({error})"
+                    continue
                 check_values[key.name, key.version] = entry.kcv
         for code, suite in self.suites.items():
             if suite.key_bytes == 0:
                 versions = {version for _, version in openers} | set(hash_keys)
                 openers |= {(code, version): suite.opener(b"") for version in versions}
-        networks = tuple(ipaddress.ip_network(network) for network in requestor.networks)
+        networks = _networks(requestor)
         return Principal(requestor, openers, hash_keys, check_values, dead_versions, networks)
 
 
@@ -232,9 +239,19 @@ def _encryptor(entry: KeyEntry) -> EncryptBlocks:
     return make(entry.secret.reveal())
 
 
+def _networks(requestor: Requestor) -> tuple[Network, ...]:
+    """Read a requestor's networks; one that can't be read admits nobody."""
+    networks: list[Network] = []
+    for text in requestor.networks:
+        with contextlib.suppress(ValueError):
+            networks.append(ipaddress.ip_network(text, strict=False))
+    return tuple(networks)
+
+
 def _within(source: str, networks: tuple[Network, ...]) -> bool:
     try:
         address = ipaddress.ip_address(source)
     except ValueError:
         return False
+    address = getattr(address, "ipv4_mapped", None) or address  # as a socket for both families names IPv4
     return any(address.version == network.version and address in network for network in networks)
