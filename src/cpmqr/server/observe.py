@@ -9,6 +9,9 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import time
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -20,11 +23,16 @@ from cpmqr.service.issue import Reply
 from cpmqr.wire import codes
 
 _PAN_LIKE = re.compile(r"\d{13,19}")
+ATC_NEAR_END: Final = 60_000
+_issue_lines: structlog.BytesLogger | None = None
 _FAULTS: Final = frozenset({codes.KEY_STORE, codes.TIMED_OUT, codes.INTERNAL, codes.OVERLOADED})
 
 
 def configure_logs(level: str, *, for_people: bool = False) -> None:
     """Set up the process's logs once: one JSON object a line on standard error, or coloured lines for people."""
+    global _issue_lines
+    lines = structlog.BytesLoggerFactory(file=sys.stderr.buffer)
+    _issue_lines = None if for_people or level in ("warning", "error") else lines()
     wrapper = structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()])
     if for_people:
         structlog.configure(
@@ -46,13 +54,23 @@ def configure_logs(level: str, *, for_people: bool = False) -> None:
                 structlog.processors.JSONRenderer(serializer=_serialise),
             ],
             wrapper_class=wrapper,
-            logger_factory=structlog.BytesLoggerFactory(file=sys.stderr.buffer),
+            logger_factory=lines,
             cache_logger_on_first_use=True,
         )
-    # uvicorn and asyncio speak through the standard library: their warnings, in one shape, to the same place.
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format='{"event":"%(name)s: %(message)s"}', force=True
-    )
+    # uvicorn and asyncio speak through the standard library: their warnings, in the same shape, to the same place.
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonLine())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+class _JsonLine(logging.Formatter):
+    """A record of the standard library as one JSON object."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {"event": record.getMessage(), "logger": record.name, "level": record.levelname.lower()}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return _encode(line).decode()
 
 
 _encode = msgspec.json.Encoder().encode
@@ -60,6 +78,11 @@ _encode = msgspec.json.Encoder().encode
 
 def _serialise(event: object, **_: object) -> bytes:
     return _encode(event)
+
+
+@lru_cache(maxsize=8)
+def _utc_text(at_s: int) -> str:
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 class Observer:
@@ -91,10 +114,9 @@ class Observer:
         self._commit = Histogram(
             "cpmqr_commit_seconds", "One transaction of the issue path", registry=self.registry
         )
-        self._atc = Histogram(
-            "cpmqr_atc",
-            "Counters as they are issued; a token ends at 65535",
-            buckets=(1_000, 10_000, 30_000, 50_000, 60_000, 64_000, 65_000, 65_535),
+        self._near_end = Counter(
+            "cpmqr_atc_near_end",
+            f"Issues of tokens whose counter is over {ATC_NEAR_END} of 65535: replace them soon",
             registry=self.registry,
         )
         self.waiting = Gauge(
@@ -122,19 +144,28 @@ class Observer:
         )
 
     def _issued(self, reply: Reply, seconds: float) -> None:
-        self._atc.observe(reply.atc)
+        if reply.atc > ATC_NEAR_END:
+            self._near_end.inc()
         if reply.repeated:
             self._repeats.inc()
-        if self._log_issues:
-            self._log.info(
-                "issued",
-                requestor_id=reply.requestor_id,
-                trace_no=masked(reply.trace_no),
-                token_ref=f"{reply.token_id:016x}",
-                atc=reply.atc,
-                repeated=reply.repeated,
-                ms=round(seconds * 1000, 2),
-            )
+        if not self._log_issues:
+            return
+        fields = {
+            "requestor_id": reply.requestor_id,
+            "trace_no": masked(reply.trace_no),
+            "token_ref": f"{reply.token_id:016x}",
+            "atc": reply.atc,
+            "repeated": reply.repeated,
+            "ms": round(seconds * 1000, 2),
+        }
+        if _issue_lines is None:
+            self._log.info("issued", **fields)
+        else:
+            # One line for each QR is the only log of the hot path. The same shape as structlog's chain makes, at a
+            # third of its price (benchmarks/steps.py).
+            now = time.time()
+            at = f"{_utc_text(int(now))}.{int(now * 1000) % 1000:03d}Z"
+            _issue_lines.msg(_encode({"event": "issued", "level": "info", "at": at, **fields}))
 
     def batch(self, size: int, waited_s: float, took_s: float) -> None:
         """Note one transaction."""
