@@ -27,9 +27,10 @@ async def open_gateway(settings: Settings) -> wiring.Gateway:
     store = wiring.open_store(settings)
     if settings.sandbox:
         await store.upgrade()
-        await sandbox.seed(store, kek, data, base_url(settings, settings.listen.port), int(time.time()))
-    else:
-        await _check_schema(store)
+        here = base_url(settings, settings.listen.port)
+        seeds = await sandbox.seed(store, kek, data, here, int(time.time()))
+        return wiring.Gateway(settings, store, kek, seeds)
+    await _check_schema(store)
     return wiring.Gateway(settings, store, kek)
 
 

@@ -65,7 +65,7 @@ class GatewayApp:
         routes: Application,
         observer: Observer,
         now: Callable[[], float],
-        watch: Callable[[Call, Reply, float], None] | None = None,
+        watch: Callable[[Call, Reply, float, Scope], None] | None = None,
     ) -> None:
         self._issuer = issuer
         self._routes = routes
@@ -107,7 +107,7 @@ class GatewayApp:
         seconds = time.perf_counter() - started
         self._observer.answered(reply, seconds)
         if self._watch is not None:
-            self._watch(call, reply, seconds)
+            self._watch(call, reply, seconds, scope)
 
 
 async def _read_body(receive: Receive, declared: int) -> bytes | None:

@@ -21,6 +21,8 @@ from cpmqr.keys.keyring import Keyring
 from cpmqr.keys.software import SoftwareKek
 from cpmqr.model import WrappedKey
 from cpmqr.server.app import GatewayApp
+from cpmqr.server.console import Console
+from cpmqr.server.console_wallet import Seeds
 from cpmqr.server.observe import Observer
 from cpmqr.server.routes import Lifecycle, make_routes
 from cpmqr.server.settings import Settings, kek_path
@@ -86,9 +88,15 @@ def load_suites() -> None:
 
 
 class Gateway:
-    """A gateway with all its parts; `app` is what a server runs."""
+    """A gateway with all its parts; `app` is what a server runs.
 
-    def __init__(self, settings: Settings, store: Store, kek: KeyEncryptionKey) -> None:
+    Args:
+        seeds: what `sandbox.json` holds, in sandbox mode: the console needs it. Without it there is no console.
+    """
+
+    def __init__(
+        self, settings: Settings, store: Store, kek: KeyEncryptionKey, seeds: Seeds | None = None
+    ) -> None:
         load_suites()
         self.settings = settings
         self.store = store
@@ -113,7 +121,14 @@ class Gateway:
             self.observer.incident,
         )
         lifecycle = Lifecycle(self.start, self.stop, self.not_ready)
-        self.app = GatewayApp(self.issuer, make_routes(lifecycle, self.observer), self.observer, time.time)
+        if settings.sandbox and seeds is not None:
+            console = Console(self.issuer, seeds, time.time, os.urandom)
+            routes = make_routes(lifecycle, self.observer, console.routes())
+            watched = console.inspector.watching(routes)
+            self.app = GatewayApp(self.issuer, watched, self.observer, time.time, console.inspector.watch)
+        else:
+            routes = make_routes(lifecycle, self.observer)
+            self.app = GatewayApp(self.issuer, routes, self.observer, time.time)
         self._refresher: asyncio.Task[None] | None = None
         self._draining = False
 
