@@ -225,6 +225,7 @@ class _Reader:
             if value_end > end:
                 self.fault(f"length {length} runs past the end ({end - value_at} bytes left)", position, tag)
                 value_end = end
+                odd_header = data[position:value_at]  # as written, though the value is cut
             children: tuple[DataObject, ...] = ()
             if first & _TEMPLATE_BIT:
                 if depth < DEPTH_MAX:
