@@ -50,6 +50,7 @@ class Principal(msgspec.Struct, frozen=True):
     check_values: dict[tuple[str, str], str]
     dead_versions: dict[str, str]
     networks: tuple[Network, ...] = ()
+    webhook_keys: tuple[bytes, ...] = ()
 
     def __repr__(self) -> str:
         return f"<principal {self.requestor.requestor_id} {self.requestor.role}>"
