@@ -9,15 +9,23 @@ import ipaddress
 import os
 import tomllib
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
 from cpmqr.crypto.suites import DEFAULT_CRYPTO_TYPES
 from cpmqr.errors import ConfigError
+from cpmqr.service.tokens import BinRange
+from cpmqr.wire import contract
 
 ENV_DATABASE: Final = "CPMQR_DATABASE_URL"
 ENV_KEK_FILE: Final = "CPMQR_KEK_FILE"
+
+# A value outside these is a slip: it would stop the gateway, or take a limit away.
+Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+Duration = Annotated[float, msgspec.Meta(gt=0, le=604_800)]
+WholeSeconds = Annotated[int, msgspec.Meta(ge=1, le=604_800)]
 
 
 class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,16 +40,16 @@ class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     host: str = "127.0.0.1"
-    port: int = 8080
-    workers: int = 1
+    port: Port = 8080
+    workers: Count = 1
     tls_cert_file: str = ""
     tls_key_file: str = ""
     behind_tls_proxy: bool = False
-    header_bytes_max: int = 16_384
-    request_timeout_s: float = 10.0
-    keep_alive_s: int = 75
-    connections_max: int = 10_000
-    drain_s: int = 20
+    header_bytes_max: Count = 16_384
+    request_timeout_s: Duration = 10.0
+    keep_alive_s: WholeSeconds = 75
+    connections_max: Count = 10_000
+    drain_s: WholeSeconds = 20
 
 
 class Storage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,10 +64,10 @@ class Storage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data: str = "./var"
     database: str = ""
     kek_file: str = ""
-    queue_max: int = 2_000
-    batch_max: int = 128
-    wait_max_s: float = 3.0
-    lanes: int = 2
+    queue_max: Count = 2_000
+    batch_max: Count = 128
+    wait_max_s: Duration = 3.0
+    lanes: Count = 2
 
 
 class Issuing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,12 +80,37 @@ class Issuing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         dnf_profiles: DNF_DV → profile, beside "1". profile_files: TOML files of profiles of one's own.
     """
 
-    window_s: int = 300
-    qr_ttl_s: int = 180
-    offline_ttl_s: int = 86_400
+    window_s: WholeSeconds = 300
+    qr_ttl_s: WholeSeconds = 180
+    offline_ttl_s: WholeSeconds = 86_400
     error_status: Literal["catalogue", "always-200"] = "catalogue"
     dnf_profiles: dict[str, str] = msgspec.field(default_factory=lambda: {"2": "unionpay"})
     profile_files: tuple[str, ...] = ()
+
+
+class Provisioning(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where `POST /v1/tokens` makes PANs: BIN ranges, the default first. Empty: every PAN must be given."""
+
+    ranges: tuple[BinRange, ...] = ()
+
+
+class Webhooks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How wallets' servers are told of used QRs.
+
+    Attributes:
+        private_receivers: also deliver to private, loopback and link-local addresses; always so in the sandbox.
+        timeout_s: for one delivery, from the look-up of the name to the answer's status.
+        first_pause_s, pause_max_s: the pause doubles from the one to the other. retry_for_s: then it is a dead letter.
+        at_once_max: deliveries under way at the same time. poll_s: how often the outbox is looked at.
+    """
+
+    private_receivers: bool = False
+    timeout_s: float = 10.0
+    first_pause_s: float = 5.0
+    pause_max_s: float = 3_600.0
+    retry_for_s: float = 86_400.0
+    at_once_max: int = 16
+    poll_s: float = 1.0
 
 
 class Logging(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,7 +125,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     listen: Listen = Listen()
     storage: Storage = Storage()
-    issuing: Issuing = Issuing()
+    issuing: Issuing = msgspec.field(default_factory=Issuing)
+    provisioning: Provisioning = Provisioning()
+    webhooks: Webhooks = Webhooks()
     logging: Logging = Logging()
     crypto_types: dict[str, str] = msgspec.field(default_factory=DEFAULT_CRYPTO_TYPES.copy)
     sandbox: bool = False
@@ -154,13 +189,14 @@ def check(settings: Settings) -> None:
             f"{listen.workers} workers on SQLite would wait for one another at every commit: it has one writer. "
             "Use one worker, or PostgreSQL (--database postgresql://…)"
         )
-    for name, value in (
-        ("workers", listen.workers),
-        ("queue_max", storage.queue_max),
-        ("batch_max", storage.batch_max),
-    ):
-        if value < 1:
-            raise ConfigError(f"{name} must be at least 1")
+    for code in settings.crypto_types:
+        if len(code) != 2:
+            raise ConfigError(f"crypto_types: {code!r} can't be sent: a CRYPTO_TYPE has 2 characters")
+    for dnf_dv in settings.issuing.dnf_profiles:
+        if dnf_dv in contract.DNF_DV_DOMESTIC:
+            raise ConfigError(
+                f"dnf_profiles: {dnf_dv!r} is taken: DNF_DV 1, or none, is the token's own profile"
+            )
 
 
 def kek_path(settings: Settings) -> Path:
@@ -171,12 +207,12 @@ def kek_path(settings: Settings) -> Path:
 def _read(path: str) -> dict[str, object]:
     try:
         with Path(path).open("rb") as file:
-            return tomllib.load(file)
+            return tomllib.loads(file.read().decode())
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # no TOML, no UTF-8, no path
         raise ConfigError(f"{path}: {error}") from None
 
 

@@ -143,7 +143,7 @@ _ROWS: Final = {
     if spelling
 }
 _REQUIRED: Final = frozenset(member.name for member in REQUEST_MEMBERS if member.required)
-_DOMESTIC: Final = ("", "1")  # DNF_DV for the token's own profile
+DNF_DV_DOMESTIC: Final = ("", "1")  # DNF_DV for the token's own profile
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
@@ -184,7 +184,11 @@ def read_message(envelope: Envelope, dnf_values: Collection[str] = ()) -> Messag
             if not ok(value) or members.setdefault(name, value) != value:
                 good = False
     dnf_dv = members.get("DNF_DV", "")
-    if not good or not members.keys() >= _REQUIRED or (dnf_dv not in _DOMESTIC and dnf_dv not in dnf_values):
+    if (
+        not good
+        or not members.keys() >= _REQUIRED
+        or (dnf_dv not in DNF_DV_DOMESTIC and dnf_dv not in dnf_values)
+    ):
         raise _first_fault(envelope, dnf_values)
     return Message(
         members["REQUESTOR_ID"],
@@ -228,7 +232,7 @@ def _fault(
         return Refusal(codes.MEMBER_WRONG, f"{_spellings(member)}: both were sent, with different values")
     if not all(member.ok(value) for value in values):
         return Refusal(member.code, f"{_spellings(member)} must be {member.rule}")
-    if member.name == "DNF_DV" and values and values[0] not in (*_DOMESTIC, *dnf_values):
+    if member.name == "DNF_DV" and values and values[0] not in (*DNF_DV_DOMESTIC, *dnf_values):
         return Refusal(codes.MEMBER_WRONG, f"DNF_DV must be one of {', '.join(['1', *sorted(dnf_values)])}")
     return None
 
