@@ -7,8 +7,9 @@ import functools
 import shutil
 import socket
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 import uvloop
@@ -17,6 +18,9 @@ from cpmqr import sandbox, startup
 from cpmqr.cli import output
 from cpmqr.errors import ConfigError
 from cpmqr.server import observe, run, settings
+
+if TYPE_CHECKING:
+    from cpmqr.client import QrData
 
 
 def register(app: typer.Typer) -> None:
@@ -83,19 +87,41 @@ async def _started(chosen: settings.Settings, first_qr: bool, port: int) -> None
 
 
 def _show_first_qr(file: Path) -> None:
+    """Be a wallet once, over HTTP like any other, and say what to try with the result."""
     from cpmqr.client import Wallet
 
+    pan = sandbox.read(file).tokens[0].pan
     with Wallet.from_sandbox(file) as wallet:
-        qr = wallet.request_qr(pan=sandbox.read(file).tokens[0].pan)
-        print(qr.terminal())
-        print(f"  {len(qr.base64)} characters of Base64, valid until {qr.expires_at:%H:%M:%S} UTC\n")
+        qr = wallet.request_qr(pan=pan)
+        curl = wallet.prepare(pan=pan).curl(reveal=True)
+    print(qr.terminal())
+    print(f"""
+A wallet asked this gateway over HTTP, and got this QR: a till can scan it for {_seconds_left(qr)} s.
+
+Try next, in another terminal:
+
+# explain this QR, byte by byte
+{_command()} decode {qr.base64}
+
+# ask for a new one, as a wallet does
+{_command()} request --sandbox-file {file}
+
+# the same by hand (the request time in it is good for five minutes; `request --curl` makes a new one)
+{curl}
+""")
+
+
+def _seconds_left(qr: QrData) -> int:
+    """How long a QR is good for from now, in whole seconds."""
+    return max(0, round((qr.expires_at - datetime.now(UTC)).total_seconds()))
 
 
 def _welcome(base_url: str, file: Path) -> str:
-    return f"""cpmqr sandbox on {base_url} (its credentials, keys and tokens: {file})
+    return f"""cpmqr sandbox on {base_url}
 
   Console, in a browser   {base_url}/
-  A QR in this terminal   {_command()} request --sandbox-file {file}
+  A QR in a terminal      {_command()} request --sandbox-file {file}
+  Credentials and keys    {file}
 
 Ctrl-C ends it; the next start keeps what is there."""
 
