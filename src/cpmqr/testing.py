@@ -92,7 +92,7 @@ class _Thread(threading.Thread):
     def __init__(self, chosen: settings.Settings) -> None:
         super().__init__(name="cpmqr-gateway", daemon=True)
         self._settings = chosen
-        self._started = threading.Event()
+        self._is_up = threading.Event()
         self._base_url = ""
         self._error: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -104,7 +104,7 @@ class _Thread(threading.Thread):
         except BaseException as error:
             self._error = error
         finally:
-            self._started.set()
+            self._is_up.set()
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -115,10 +115,10 @@ class _Thread(threading.Thread):
     async def _on_started(self, port: int) -> None:
         self._base_url = startup.base_url(self._settings, port)
         sandbox.set_base_url(Path(self._settings.storage.data) / sandbox.FILE_NAME, self._base_url)
-        self._started.set()
+        self._is_up.set()
 
     def wait_started(self) -> str:
-        if not self._started.wait(START_S_MAX):
+        if not self._is_up.wait(START_S_MAX):
             raise CpmqrError(f"the gateway did not start within {START_S_MAX:.0f} s")
         if self._error is not None:
             raise CpmqrError(f"the gateway did not start: {self._error}") from self._error
