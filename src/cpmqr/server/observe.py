@@ -10,6 +10,7 @@ import logging
 import re
 import sys
 import time
+import traceback
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
@@ -18,11 +19,13 @@ import msgspec
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from cpmqr.model import mask_pan
+from cpmqr.errors import CpmqrError
+from cpmqr.model import PAN_DIGITS_MIN, mask_pan
 from cpmqr.service.issue import Reply
 from cpmqr.wire import codes
 
-_PAN_LIKE = re.compile(r"\d{13,19}")
+# A run of 13 digits or more, also in groups: "5350 2069 0000 0066".
+_PAN_LIKE = re.compile(r"\d(?:[ .-]?\d){12,}")
 ATC_NEAR_END: Final = 60_000
 _issue_lines: structlog.BytesLogger | None = None
 _FAULTS: Final = frozenset({codes.KEY_STORE, codes.TIMED_OUT, codes.INTERNAL, codes.OVERLOADED})
@@ -50,7 +53,6 @@ def configure_logs(level: str, *, for_people: bool = False) -> None:
             processors=[
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-                structlog.processors.format_exc_info,
                 structlog.processors.JSONRenderer(serializer=_serialise),
             ],
             wrapper_class=wrapper,
@@ -68,8 +70,8 @@ class _JsonLine(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line = {"event": record.getMessage(), "logger": record.name, "level": record.levelname.lower()}
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+        if record.exc_info and record.exc_info[1] is not None:
+            line["exception"] = where_and_what(record.exc_info[1])
         return _encode(line).decode()
 
 
@@ -175,7 +177,7 @@ class Observer:
 
     def incident(self, incident: str, error: BaseException) -> None:
         """Log an unexpected error with its traceback: lines of code, no values."""
-        self._log.error("incident", incident=incident, exc_info=error)
+        self._log.error("incident", incident=incident, exception=where_and_what(error))
 
     def event(self, name: str, **fields: object) -> None:
         """Log anything else that an operator should see."""
@@ -186,8 +188,15 @@ class Observer:
         self._log.warning(name, **fields)
 
 
+def where_and_what(error: BaseException) -> str:
+    """An error for the log: its lines of code and its kind. Its text only if it is ours: another's may hold values."""
+    kind = type(error).__name__
+    text = f"{kind}: {error}" if isinstance(error, CpmqrError) else kind
+    return "".join(traceback.format_tb(error.__traceback__)) + text
+
+
 def masked(trace_no: str) -> str:
     """A trace number for the log: what could be a PAN in it is masked."""
-    if len(trace_no) < 13 or not _PAN_LIKE.search(trace_no):
+    if len(trace_no) < PAN_DIGITS_MIN:
         return trace_no
     return _PAN_LIKE.sub(lambda match: mask_pan(match.group()), trace_no)
