@@ -114,7 +114,7 @@ class Prepared:
         Args:
             reveal: put the credential in; else the line takes it from the variable CPMQR_AUTHORIZATION.
         """
-        parts = ["curl -sS", shlex.quote(self.url)]
+        parts = [f"curl -sS {shlex.quote(self.url)}"]
         for name, value in self.headers.items():
             if name == "Authorization" and not reveal:
                 parts.append('-H "Authorization: $CPMQR_AUTHORIZATION"')

@@ -91,6 +91,7 @@ class _Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     block_on_close = False
     allow_reuse_address = True
+    request_queue_size = 64
     stage: Stage
 
 
@@ -110,7 +111,7 @@ class Stage:
                 self._server.socket, server_side=True, do_handshake_on_connect=False
             )
         self._server.stage = self
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.005,), daemon=True)
         self._thread.start()
         return self
 

@@ -195,6 +195,13 @@ def test_pauses_are_drawn_from_a_range_that_doubles_up_to_its_limit() -> None:
     assert pauses(b"\x80") == pytest.approx([0.5, 1, 2, 2, 2, 2, 2, 2, 2], rel=0.01)
 
 
+def test_a_named_wait_is_kept_and_never_cut_short() -> None:
+    script: list[tuple[Answer | Failure, float]] = [(refusal("9001", 503, "7"), 0.0), (SUCCESS, 0.0)]
+    played = run(play.gateway(deadline_s=30, first_pause_s=1.0), script)
+    assert played.qr is not None
+    assert 7 <= played.pauses[0] <= 8
+
+
 @given(st.binary(max_size=300), st.sampled_from([200, 201, 302, 400, 404, 429, 500, 503]))
 def test_no_body_brings_more_than_a_typed_error(body: bytes, status: int) -> None:
     judge(Answer(status, body))

@@ -169,12 +169,6 @@ def test_a_named_wait_longer_than_the_deadline_ends_the_call_at_once(ask: Ask, s
     assert time.monotonic() - started_s < 2
 
 
-def test_a_named_wait_is_kept(ask: Ask, stage: Stage) -> None:
-    started_s = time.monotonic()
-    ask(play.refusal("9001", 503, retry_after="1"), play.success())
-    assert time.monotonic() - started_s >= 1
-
-
 def test_where_no_answer_ever_comes_the_outcome_is_unknown(ask: Ask, stage: Stage) -> None:
     with pytest.raises(OutcomeUnknown) as caught:
         ask(play.silence(0.4), timeout_s=0.1, attempts_max=3)
