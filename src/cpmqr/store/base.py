@@ -102,7 +102,7 @@ class ClaimIntent(msgspec.Struct, frozen=True):
         digest: 16 bytes, hash of what was asked; the same authorization_id with another digest is a duplicate.
         found: token_id and atc, or None where no issue could be named.
         refused: the code where the judgement was already negative (5004, 5007, 5003…), else "".
-        answer: what to store and to repeat, JSON bytes, if the claim is granted or was refused beforehand.
+        answer: what to store and to repeat with the code, whichever it becomes: JSON bytes of what the QR is.
         event_body: what the requestor's webhook is told if the claim is granted, JSON bytes; b"" tells nothing.
     """
 
@@ -123,8 +123,7 @@ class Claimed(msgspec.Struct, frozen=True):
     Attributes:
         code: "0000" where this authorization_id has the QR, else the code of its refusal; "5001" where it had been
             answered with other content.
-        answer: the JSON stored at the first asking; b"" where the store refused (5001, 5003, 5005, 5006, 4002, 4003,
-            2003), since the intent's answer tells of a grant.
+        answer: the JSON stored at the first asking; b"" with 5001. It is the intent's, so it says nothing of the code.
         repeated: this authorization_id had been answered before.
     """
 

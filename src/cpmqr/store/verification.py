@@ -44,8 +44,8 @@ _FOUND: Final = (
 
 AuthorizationKey = tuple[str, str]
 IssueKey = tuple[int, int]
-_New = tuple[ClaimIntent, str, bytes]
-"""An intent that was not answered before, its code, and the answer to store."""
+_New = tuple[ClaimIntent, str]
+"""An intent that was not answered before, and its code."""
 
 
 async def find(tx: Transaction, pan_index: bytes, atc: int) -> Found | None:
@@ -98,11 +98,9 @@ async def claim(tx: Transaction, intents: Sequence[ClaimIntent]) -> list[Claimed
         code = intent.refused or _judge(issue)
         if code == GRANTED and issue is not None:
             issue.state = IssueState.USED
-        # The given answer tells of a grant, or of the refusal given: for a refusal of our own it would be a lie.
-        answer = intent.answer if intent.refused or code == GRANTED else b""
-        answered[key] = (intent.digest, code, answer)
-        outcomes.append(Claimed(code, answer, repeated=False))
-        new.append((intent, code, answer))
+        answered[key] = (intent.digest, code, intent.answer)
+        outcomes.append(Claimed(code, intent.answer, repeated=False))
+        new.append((intent, code))
     await _store(tx, new, issues)
     return outcomes
 
@@ -170,9 +168,7 @@ async def _earlier_answers(
 
 
 async def _store(tx: Transaction, new: Sequence[_New], issues: dict[IssueKey, _Issue]) -> None:
-    for intent, code, answer in sorted(
-        new, key=lambda each: (each[0].authoriser_id, each[0].authorization_id)
-    ):
+    for intent, code in sorted(new, key=lambda each: (each[0].authoriser_id, each[0].authorization_id)):
         inserted = await tx.execute(
             "INSERT INTO verification"
             " (authoriser_id, authorization_id, digest, code, answer, token_id, atc, answered_at_s)"
@@ -181,7 +177,7 @@ async def _store(tx: Transaction, new: Sequence[_New], issues: dict[IssueKey, _I
             intent.authorization_id,
             intent.digest,
             code,
-            answer,
+            intent.answer,
             intent.token_id,
             intent.atc,
             intent.now_s,
@@ -189,7 +185,7 @@ async def _store(tx: Transaction, new: Sequence[_New], issues: dict[IssueKey, _I
         if not inserted:
             raise ClaimedMeanwhile
     granted = [
-        (intent, issue) for intent, code, _ in new if code == GRANTED and (issue := _named(intent, issues))
+        (intent, issue) for intent, code in new if code == GRANTED and (issue := _named(intent, issues))
     ]
     await tx.execute_many(
         # The time of issue names the partition, so that PostgreSQL looks into one only.
