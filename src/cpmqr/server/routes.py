@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -16,6 +15,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from cpmqr.server.observe import Observer
+from cpmqr.wire import codes, v1
+from cpmqr.wire import problem as wire_problem
 
 
 class Lifecycle(msgspec.Struct):
@@ -51,11 +52,13 @@ def make_routes(lifecycle: Lifecycle, observer: Observer, more: Sequence[BaseRou
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(observer.registry), media_type=CONTENT_TYPE_LATEST)
 
-    return Starlette(
+    app = Starlette(
         routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics), *more],
         exception_handlers={HTTPException: _http_problem},
         lifespan=lifespan,
     )
+    app.router.redirect_slashes = False  # a path with a slash too many is another path: 404, as documented
+    return app
 
 
 def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -80,8 +83,15 @@ def problem(status: int, title: str, **members: Any) -> Response:
 
 
 async def _http_problem(request: Request, error: Exception) -> Response:
+    """Say that there is no such page or method: to HTTP by its own status, to a program by 1004 too."""
     status = error.status_code if isinstance(error, HTTPException) else 500
-    response = problem(status, HTTPStatus(status).phrase)
+    code = codes.UNKNOWN_MESSAGE if status in _NOT_HERE else codes.INTERNAL
+    body = wire_problem.problem(v1.Problem, code, http_status=status)
+    body = msgspec.structs.replace(body, detail=_NOT_HERE.get(status, body.detail))
+    headers = {"cache-control": "no-store"}
     if isinstance(error, HTTPException) and error.headers:
-        response.headers.update(error.headers)
-    return response
+        headers |= error.headers
+    return Response(msgspec.json.encode(body), status, headers, wire_problem.MEDIA_TYPE)
+
+
+_NOT_HERE = {404: "there is no such path", 405: "this path has other methods, which Allow names"}

@@ -21,6 +21,7 @@ from cpmqr.keys.keyring import Keyring
 from cpmqr.keys.software import SoftwareKek
 from cpmqr.model import WrappedKey
 from cpmqr.server.app import GatewayApp
+from cpmqr.server.back_office import BackOffice
 from cpmqr.server.console import Console
 from cpmqr.server.console_wallet import Seeds
 from cpmqr.server.observe import Observer
@@ -111,23 +112,28 @@ class Gateway:
             observe=self.observer.batch,
         )
         self.profiles: Mapping[str, CompiledProfile] = load_profiles(settings)
+        limits = RateLimits(time.monotonic)
         self.issuer = Issuer(
             _rules(settings),
             self.access,
             self.batcher,
-            RateLimits(time.monotonic),
+            limits,
             self.profiles,
             os.urandom,
             self.observer.incident,
         )
+        self.back_office = BackOffice(
+            settings, store, self.access, self.issuer, self.batcher, limits, self.profiles, self.observer
+        )
         lifecycle = Lifecycle(self.start, self.stop, self.not_ready)
         if settings.sandbox and seeds is not None:
             console = Console(self.issuer, seeds, time.time, os.urandom)
-            routes = make_routes(lifecycle, self.observer, console.routes())
+            more = [*self.back_office.routes(), *console.routes()]
+            routes = make_routes(lifecycle, self.observer, more)
             watched = console.inspector.watching(routes)
             self.app = GatewayApp(self.issuer, watched, self.observer, time.time, console.inspector.watch)
         else:
-            routes = make_routes(lifecycle, self.observer)
+            routes = make_routes(lifecycle, self.observer, self.back_office.routes())
             self.app = GatewayApp(self.issuer, routes, self.observer, time.time)
         self._refresher: asyncio.Task[None] | None = None
         self._draining = False
@@ -143,6 +149,7 @@ class Gateway:
         self.observer.waiting.set_function(lambda: self.batcher.waiting)
         self.observer.ready.set(1)
         self._refresher = asyncio.create_task(self._keep_fresh())
+        self.back_office.start()
 
     async def stop(self) -> None:
         """Finish what waits, then close."""
@@ -153,6 +160,7 @@ class Gateway:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._refresher
         await self.batcher.drain()
+        await self.back_office.stop()
         await self.store.close()
 
     async def not_ready(self) -> str:
