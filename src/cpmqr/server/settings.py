@@ -75,14 +75,14 @@ class Issuing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         window_s: request time against the gateway's clock. qr_ttl_s, offline_ttl_s: a QR's lifetime, and that of one
-            issued for offline use.
+            issued for offline use (0: none are).
         error_status: "catalogue", or "always-200" for clients that read RSLT_CD alone.
         dnf_profiles: DNF_DV → profile, beside "1". profile_files: TOML files of profiles of one's own.
     """
 
     window_s: WholeSeconds = 300
     qr_ttl_s: WholeSeconds = 180
-    offline_ttl_s: WholeSeconds = 86_400
+    offline_ttl_s: Annotated[int, msgspec.Meta(ge=0, le=604_800)] = 86_400
     error_status: Literal["catalogue", "always-200"] = "catalogue"
     dnf_profiles: dict[str, str] = msgspec.field(default_factory=lambda: {"2": "unionpay"})
     profile_files: tuple[str, ...] = ()
