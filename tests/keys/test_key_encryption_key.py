@@ -12,11 +12,13 @@ from tests.unit.keys import made
 
 from cpmqr.errors import ConfigError, KeyUnavailable
 from cpmqr.keys.base import KeyEncryptionKey, wrap_context
+from cpmqr.keys.chain import KekChain
 from cpmqr.keys.software import SoftwareKek
 from cpmqr.model import KeyPurpose, Secret
 
 BACKENDS: dict[str, Callable[[str], KeyEncryptionKey]] = {
     "software": lambda label: SoftwareKek(Secret(made.key_bytes(label))),
+    "chain": lambda label: KekChain([SoftwareKek(Secret(made.key_bytes(label)))]),
 }
 
 CONTEXT = wrap_context(KeyPurpose.TRANSPORT, "42000000066", "01", "00")
@@ -105,3 +107,14 @@ def test_contexts_of_different_names_are_different() -> None:
     }
     assert len(contexts) == len(KeyPurpose) * len(fields) ** 3
     assert not any(a.startswith(b) for a, b in combinations(sorted(contexts), 2) if a != b)
+
+
+def test_a_chain_opens_what_is_under_any_of_its_keks_and_wraps_under_the_first() -> None:
+    old, new, stranger = made.kek("old"), made.kek("new"), made.kek("stranger")
+    chain = KekChain([new, old])
+    assert chain.unwrap(old.wrap(KEY, CONTEXT), CONTEXT).reveal() == KEY.reveal()
+    assert new.unwrap(chain.wrap(KEY, CONTEXT), CONTEXT).reveal() == KEY.reveal()
+    with pytest.raises(KeyUnavailable, match=f"this one is {new.kek_id}; .*this one is {old.kek_id}"):
+        chain.unwrap(stranger.wrap(KEY, CONTEXT), CONTEXT)
+    with pytest.raises(ConfigError, match="no key-encryption key"):
+        KekChain([])

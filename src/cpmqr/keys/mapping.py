@@ -47,7 +47,7 @@ class MappingValues:
     def __init__(self, versions: Sequence[KeyEntry]) -> None:
         usable = [entry for entry in versions if entry.state is not KeyState.PENDING]
         if not usable:
-            raise KeyUnavailable("there is no active mapping key: run `cpmqr key init`")
+            raise KeyUnavailable("there is no mapping key that is active or retired")
         usable.sort(key=by_age)
         self._ciphers = [_Cipher(entry) for entry in reversed(usable)]
         self._newest = self._ciphers[0]

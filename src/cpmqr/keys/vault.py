@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from cpmqr.errors import EncodeError, KeyUnavailable
-from cpmqr.keys.keyring import Keyring
+from cpmqr.keys.keyring import KeyEntry, Keyring
 from cpmqr.keys.mapping import MappingValues
 from cpmqr.model import KeyPurpose, KeyState, Secret, Token, TokenPan
 
@@ -50,13 +50,9 @@ class Vault:
     )
 
     def __init__(self, keyring: Keyring, entropy: Entropy = os.urandom) -> None:
-        index_key = keyring.find(KeyPurpose.VAULT_INDEX)
-        pan_key = keyring.find(KeyPurpose.VAULT_PAN)
-        for purpose, key in ((KeyPurpose.VAULT_INDEX, index_key), (KeyPurpose.VAULT_PAN, pan_key)):
-            if key is None:
-                raise KeyUnavailable(f"there is no active {purpose} key: run `cpmqr key init`")
-        assert index_key is not None
-        assert pan_key is not None
+        index_key = _needed(keyring, KeyPurpose.VAULT_INDEX)
+        pan_key = _needed(keyring, KeyPurpose.VAULT_PAN)
+        _needed(keyring, KeyPurpose.MAPPING)
         self._entropy = entropy
         self._index = _KeptHmac(_derive(index_key.secret, b"cpmqr vault index v1"))
         self._digest = _KeptHmac(_derive(index_key.secret, b"cpmqr vault digest v1"))
@@ -142,6 +138,16 @@ class _KeptHmac:
         outer = self._outer.copy()
         outer.update(inner.digest())
         return outer.digest()[:INDEX_BYTES]
+
+
+def _needed(keyring: Keyring, purpose: KeyPurpose) -> KeyEntry:
+    entry = keyring.find(purpose)
+    if entry is None:
+        for unusable in keyring.unusable:
+            if unusable.key.purpose is purpose:
+                raise KeyUnavailable(f"the {purpose} key does not open: {unusable.cause}")
+        raise KeyUnavailable(f"there is no active {purpose} key: run `cpmqr key init`")
+    return entry
 
 
 def _derive(secret: Secret, label: bytes) -> bytes:

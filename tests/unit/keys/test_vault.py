@@ -120,6 +120,12 @@ def test_a_vault_names_the_key_that_it_lacks(missing: KeyPurpose) -> None:
         Vault(Keyring.open(keys, made.kek()))
 
 
+def test_a_vault_says_that_a_key_does_not_open_rather_than_that_there_is_none() -> None:
+    foreign = [made.wrapped(purpose, algorithm, under=made.kek("another")) for purpose, algorithm in made.OWN]
+    with pytest.raises(KeyUnavailable, match="the vault-index key does not open: wrapped under KEK"):
+        Vault(Keyring.open(foreign, made.kek()))
+
+
 @pytest.mark.parametrize("token_id", [-1, 2**64])
 def test_seal_refuses_a_token_id_that_does_not_fit_eight_bytes(vault: Vault, token_id: int) -> None:
     with pytest.raises(EncodeError):
