@@ -149,6 +149,24 @@ def finding_text(finding: Finding) -> str:
     return f"{where}{finding.text}{f' [{finding.section}]' if finding.section else ''}"
 
 
+def shown_hex(item: DataObject) -> str:
+    """Give an object's value in hex as it may be shown: PAN, track 2 and the like starred, inside templates too."""
+    digits = list(item.value.hex().upper())
+    for inner, at in _places(item, 0):
+        for start, end in _masked_digits(inner):
+            digits[2 * at + start : 2 * at + end] = "*" * (end - start)
+    return "".join(digits)
+
+
+def _places(item: DataObject, at: int) -> Iterator[tuple[DataObject, int]]:
+    """Give an object and all inside it, with the offsets of their values from the first one's."""
+    yield item, at
+    for child in item.children:
+        at += len(child.header)
+        yield from _places(child, at)
+        at += len(child.value)
+
+
 def _explanation(examination: Examination, show_pan: bool) -> Explanation:
     payload = examination.payload
     if payload is None or payload.source is None:

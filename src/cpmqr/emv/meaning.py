@@ -58,95 +58,38 @@ _COUNTRIES: Final = _table("codes.csv", "country", "code")
 _CURRENCIES: Final = _table("codes.csv", "currency", "code")
 _LANGUAGES: Final = _table("codes.csv", "language", "code")
 
-_AIP: Final = (
-    (
-        "",
-        "SDA",
-        "DDA",
-        "cardholder verification",
-        "terminal risk management",
-        "issuer authentication",
-        "",
-        "CDA",
-    ),
-    ("EMV mode", "", "", "", "", "", "", ""),
+
+def _bit_names(text: str) -> tuple[tuple[str, ...], ...]:
+    """Read a table of bits: a line for each byte, the highest bit first, "-" for a reserved one."""
+    return tuple(tuple(name.strip() for name in line.split(";")) for line in text.strip().splitlines())
+
+
+_AIP: Final = _bit_names(
+    """
+    -; SDA; DDA; cardholder verification; terminal risk management; issuer authentication; -; CDA
+    EMV mode; -; -; -; -; -; -; -
+    """
 )
-_TSI: Final = (
-    (
-        "offline data authentication performed",
-        "cardholder verification performed",
-        "card risk management performed",
-        "issuer authentication performed",
-        "terminal risk management performed",
-        "script processing performed",
-        "",
-        "",
-    ),
+_TSI: Final = _bit_names(
+    """
+    data authenticated; cardholder verified; card's risks; issuer authenticated; terminal's risks; script run; -; -
+    -; -; -; -; -; -; -; -
+    """
 )
-_TVR: Final = (
-    (
-        "no offline data authentication",
-        "SDA failed",
-        "ICC data missing",
-        "card on exception file",
-        "DDA failed",
-        "CDA failed",
-        "SDA selected",
-        "",
-    ),
-    (
-        "versions differ",
-        "expired application",
-        "not yet effective",
-        "service not allowed",
-        "new card",
-        "",
-        "",
-        "",
-    ),
-    (
-        "cardholder verification failed",
-        "unrecognised CVM",
-        "PIN tries exceeded",
-        "PIN pad missing",
-        "PIN not entered",
-        "online PIN entered",
-        "",
-        "",
-    ),
-    (
-        "over floor limit",
-        "lower offline limit exceeded",
-        "upper offline limit exceeded",
-        "selected at random for online",
-        "merchant forced online",
-        "",
-        "",
-        "",
-    ),
-    (
-        "default TDOL used",
-        "issuer authentication failed",
-        "script failed before second cryptogram",
-        "script failed after second cryptogram",
-        "",
-        "",
-        "",
-        "",
-    ),
+_TVR: Final = _bit_names(
+    """
+    no data authentication; SDA failed; card data missing; on exception file; DDA failed; CDA failed; SDA selected; -
+    versions differ; expired; not yet effective; service not allowed; new card; -; -; -
+    cardholder not verified; unknown CVM; PIN tries exceeded; no PIN pad; PIN not entered; online PIN entered; -; -
+    over floor limit; lower limit exceeded; upper limit exceeded; selected at random; merchant forced online; -; -; -
+    default TDOL used; issuer not authenticated; script failed early; script failed late; -; -; -; -
+    """
 )
-_AUC: Final = (
-    (
-        "domestic cash",
-        "international cash",
-        "domestic goods",
-        "international goods",
-        "domestic services",
-        "international services",
-        "at ATMs",
-        "at other terminals",
-    ),
-    ("domestic cashback", "international cashback", "", "", "", "", "", ""),
+_AUC: Final = _bit_names(
+    """
+    cash here; cash abroad; goods here; goods abroad; services here; services abroad; at ATMs; not only at ATMs
+    cashback here; cashback abroad; -; -; -; -; -; -
+    """
 )
 _CRYPTOGRAM_TYPES: Final = (
     "AAC (declined)",
@@ -159,7 +102,7 @@ _TRANSACTION_TYPES: Final = {"00": "goods and services", "01": "cash", "09": "ca
 
 def _bits(value: bytes, names: tuple[tuple[str, ...], ...], none: str) -> str:
     told = [
-        name or f"reserved bit {8 - place} of byte {number + 1}"
+        name if name != "-" else f"reserved bit {8 - place} of byte {number + 1}"
         for number, (byte, row) in enumerate(zip(value, names, strict=False))
         for place, name in enumerate(row)
         if byte & 0x80 >> place

@@ -98,19 +98,22 @@ class Profile:
         title: a line for people.
         aid: the ADF name of its (first) application, upper-case hex.
         source: the built-in name or the file that it was read from.
+        text: the file itself.
         layout: its data objects, as the file has them.
+        cryptogram_input: the tags whose values the cryptogram covers, in order; () for none.
         parameters: its blanks, by name.
         master_key_algorithm: "tdes-112", "aes-128" or "aes-256": the issuer master key that it takes; "" for none.
     """
 
     def __init__(self, file: _File, source: str, text: str) -> None:
         self._file = file
-        self._text = text
+        self.text = text
         self.source = source
         self.name = file.name
         self.title = file.title
         self.aid = file.aid
         self.layout = file.layout
+        self.cryptogram_input = file.cryptogram.input if file.cryptogram else ()
         self.parameters: Mapping[str, Parameter] = file.parameters
         self._scheme = self._checked_scheme()
         self.master_key_algorithm = self._scheme.master_key_algorithm if self._scheme else ""
@@ -164,8 +167,7 @@ class Profile:
         steps = [((index,), line) for index, line in enumerate(self._file.layout)]
         nodes = tuple(node for step, line in steps for node in self._node(line, step, blanks))
         self._check_input(nodes)
-        signed = self._file.cryptogram.input if self._file.cryptogram else ()
-        return CompiledProfile(self.name, self.aid, nodes, self._scheme, signed)
+        return CompiledProfile(self.name, self.aid, nodes, self._scheme, self.cryptogram_input)
 
     def _names(self) -> str:
         return f"it has {', '.join(sorted(self.parameters))}" if self.parameters else "it has none"
@@ -182,10 +184,8 @@ class Profile:
         return CryptogramScheme(wish.algorithm, wish.option, wish.key_bytes, wish.padding)
 
     def _check_input(self, nodes: tuple[Node, ...]) -> None:
-        if self._file.cryptogram is None:
-            return
         by_tag = {node.tag: node for node in all_nodes(nodes)}
-        for tag in self._file.cryptogram.input:
+        for tag in self.cryptogram_input:
             if tag not in by_tag:
                 raise self._error(f"the cryptogram covers {tag}, which the layout lacks", "$.cryptogram")
             if any(
@@ -252,7 +252,7 @@ class Profile:
         return filled
 
     def _error(self, message: str, path: str) -> ProfileError:
-        return ProfileError(message, source=self.source, line=_line_of(self._text, path))
+        return ProfileError(message, source=self.source, line=_line_of(self.text, path))
 
     def __repr__(self) -> str:
         return f"<profile {self.name} from {self.source}>"

@@ -116,16 +116,17 @@ def build(objects: Sequence[DataObject]) -> bytes:
     return b"".join([item.raw for item in objects])
 
 
-def parse(data: bytes) -> tuple[DataObject, ...]:
+def parse(data: bytes, *, opaque: frozenset[str] = frozenset()) -> tuple[DataObject, ...]:
     """Read data objects until the bytes end; templates are read into, to the last level.
 
     Args:
         data: at most 65,536 bytes.
+        opaque: tags of templates that stay closed: whatever they hold, they get no children.
 
     Raises:
         DecodeError: truncated, a child longer than its parent, an indefinite length, no tag, too deep, too long.
     """
-    return _Reader(data, _refuse).read_all()
+    return _Reader(data, _refuse, opaque).read_all()
 
 
 def parse_leniently(data: bytes) -> tuple[tuple[DataObject, ...], list[DecodeError]]:
@@ -183,9 +184,10 @@ def _refuse(error: DecodeError, _: bool) -> NoReturn:
 class _Reader:
     """Walks over one binary; what to do about a fault is its judge's matter."""
 
-    def __init__(self, data: bytes, judge: _Judge) -> None:
+    def __init__(self, data: bytes, judge: _Judge, opaque: frozenset[str] = frozenset()) -> None:
         self.data = data[:BYTES_MAX]
         self.judge = judge
+        self.opaque = opaque
         if len(data) > BYTES_MAX:
             self.fault(f"over {BYTES_MAX} bytes", BYTES_MAX)
 
@@ -227,7 +229,7 @@ class _Reader:
                 value_end = end
                 odd_header = data[position:value_at]  # as written, though the value is cut
             children: tuple[DataObject, ...] = ()
-            if first & _TEMPLATE_BIT:
+            if first & _TEMPLATE_BIT and tag not in self.opaque:
                 if depth < DEPTH_MAX:
                     children = self.read(value_at, value_end, depth + 1)
                 else:

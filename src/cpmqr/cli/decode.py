@@ -1,0 +1,139 @@
+"""`cpmqr decode`: the best look at a consumer-presented QR."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from cpmqr.cli import output
+from cpmqr.cli.payload_input import read_payload
+from cpmqr.errors import DecodeError
+
+if TYPE_CHECKING:
+    from cpmqr.emv.explain import Explanation
+
+_STYLES: Final = {"meaning": "", "part": "", "error": "bold red", "warning": "yellow"}
+_WIDTH_MIN: Final = 80
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("decode")(decode)
+
+
+def decode(
+    payload: Annotated[
+        str, typer.Argument(help="Base64, hex, a file (text, binary, the picture of a QR), or `-` for stdin.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, of a stable shape.")] = False,
+    show_pan: Annotated[
+        bool, typer.Option("--show-pan", help="Show PAN and track 2 in full; they are starred else.")
+    ] = False,
+    lenient: Annotated[
+        bool, typer.Option("--lenient", help="Read known slips of encoders too, and say what was forgiven.")
+    ] = False,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            "--profile", help="Also tell what a scheme's profile does otherwise: a name or a TOML file."
+        ),
+    ] = None,
+) -> None:
+    """Explain a payload: every object with its bytes, its name, what it says, and every rule that is broken.
+
+    Exit status: 0 valid (warnings are no errors), 1 not valid, 2 wrong usage.
+
+    Examples:
+
+    - `cpmqr decode hQVDUFYw…`
+    - `cpmqr decode screenshot.png --profile unionpay`
+    - `cpmqr request --json | jq -r .CPMQR_DATA | cpmqr decode - --json`
+    """
+    from cpmqr.emv.explain import explain
+    from cpmqr.emv.profile import Profile
+
+    wanted = Profile.load(profile) if profile is not None else None
+    try:
+        source = read_payload(payload)
+    except DecodeError as error:
+        if not as_json:
+            raise
+        output.print_json(_unreadable(error))
+        raise typer.Exit(output.EXIT_NEGATIVE) from None
+    today = datetime.now(UTC).astimezone().date()
+    explanation = explain(source, show_pan=show_pan, lenient=lenient, profile=wanted, today=today)
+    if as_json:
+        output.print_json(explanation.to_dict())
+    else:
+        _draw(explanation)
+        if not explanation.valid and not lenient:
+            _advise_lenient(source)
+    if not explanation.valid:
+        raise typer.Exit(output.EXIT_NEGATIVE)
+
+
+def _draw(explanation: Explanation) -> None:
+    """Draw in colour on a terminal, in plain text anywhere else."""
+    from cpmqr.emv.picture import WIDTH, plain
+
+    if not sys.stdout.isatty():
+        print(output.printable(plain(explanation, WIDTH)))
+        return
+    width = max(shutil.get_terminal_size((WIDTH, 24)).columns, _WIDTH_MIN)
+    if not output.colour_wanted():
+        print(output.printable(plain(explanation, width)))
+        return
+    _draw_in_colour(explanation, width)
+
+
+def _draw_in_colour(explanation: Explanation, width: int) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    from cpmqr.emv.explain import finding_text
+    from cpmqr.emv.picture import Row, heading, mark, rows
+
+    def line(row: Row) -> Text:
+        left = row.left
+        at = len(f"{row.offset:>5}  ")
+        text = Text()
+        text.append(left[:at], style="dim")
+        text.append(left[at : at + len(row.header)], style="cyan")
+        octets = left[at + len(row.header) :]
+        text.append(octets, style="dim" if "*" in octets else "green")
+        text.append(row.guide, style="dim")
+        text.append(row.tag, style="bold cyan")
+        text.append(row.text, style="bold" if row.kind == "name" else _STYLES.get(row.kind, ""))
+        text.append(row.aside)
+        return text
+
+    console = Console(width=width, highlight=False, soft_wrap=True)
+    console.print(Text(heading(explanation), style="bold green" if explanation.valid else "bold red"))
+    console.print()
+    for row in rows(explanation, width):
+        console.print(line(row))
+    if explanation.unplaced:
+        console.print()
+    for finding in explanation.unplaced:
+        console.print(Text(f"{mark(finding)} {finding_text(finding)}", style=_STYLES[str(finding.level)]))
+
+
+def _advise_lenient(source: str | bytes) -> None:
+    """Say that a lenient reading would go, where it would."""
+    from cpmqr.emv.cpm import decode as read
+
+    try:
+        forgiven = read(source, lenient=True).forgiven
+    except DecodeError:
+        return
+    if forgiven:
+        output.note("\n--lenient reads it, and forgives this.")
+
+
+def _unreadable(error: DecodeError) -> dict[str, object]:
+    finding = {"level": "error", "offset": None, "tag": None, "rule": "text", "text": str(error)}
+    return {"valid": False, "encoding": None, "length": 0, "payload": [], "findings": [finding]}
