@@ -40,11 +40,7 @@ _DnfDv: TypeAlias = Annotated[
 _AppDv: TypeAlias = Annotated[str, ws.option("--app-dv", panel=_ASKED, text="APP_DV, kept with the issue.")]
 _SandboxResult: TypeAlias = Annotated[
     str | None,
-    ws.option(
-        "--sandbox-result",
-        panel=_ASKED,
-        text="Make a sandbox answer this code: 8001, 9001, 9002, 9003 or 9999.",
-    ),
+    ws.option("--sandbox-result", panel=_ASKED, text="Make a sandbox answer this code, such as 9003."),
 ]
 _Out: TypeAlias = Annotated[
     Path | None, ws.option("--out", "-o", panel=_RESULT, text="Write the QR to a .svg or .png.")
@@ -158,6 +154,8 @@ def _send(wallet: Wallet, prepared: Prepared, watch: _Watch, as_json: bool) -> Q
         # What can't be trusted is not printed as if it were an answer.
         if as_json and answer and members and isinstance(error, (Refused, OutcomeUnknown)):
             output.print_json({**members, "http_status": answer.status})
+        if answer and answer.incident:
+            output.note(f"the gateway's operator finds this as incident {answer.incident}")
         raise
 
 

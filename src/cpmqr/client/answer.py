@@ -19,6 +19,7 @@ ANSWER_BYTES_MAX: Final = 65_536  # ours: as a request's; an answer is under 1 K
 RSLT_CD_CHARACTERS_MAX: Final = 16  # ours: the catalogue's have four, a gateway's own may be longer
 RSLT_MSG_CHARACTERS_MAX: Final = 500  # ours: what a log line or a terminal takes
 MAPPING_VALUE_CHARACTERS_MAX: Final = 128  # ours: 40 by the contract; a gateway's own may be longer
+INCIDENT_CHARACTERS_MAX: Final = 64  # ours: our gateway's have 16
 RETRY_AFTER_MAX_S: Final = 86_400  # ours: more is no answer to a wallet
 
 
@@ -27,7 +28,7 @@ class Answer:
     """An HTTP answer as it came.
 
     Attributes:
-        status: HTTP status. retry_after: that header's text, or "".
+        status: HTTP status. retry_after, incident: the headers Retry-After and X-Incident-Id, or "".
         body: at most ANSWER_BYTES_MAX; `complete` is False where more would have come.
         encoded: the body came compressed, though the request forbade it.
     """
@@ -35,6 +36,7 @@ class Answer:
     status: int
     body: bytes = field(repr=False)
     retry_after: str = ""
+    incident: str = ""
     complete: bool = True
     encoded: bool = False
 

@@ -12,14 +12,13 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Protocol
 
 import httpcore
 import httpx
 
-from cpmqr.client.answer import ANSWER_BYTES_MAX, Answer
+from cpmqr.client.answer import ANSWER_BYTES_MAX, INCIDENT_CHARACTERS_MAX, Answer
 from cpmqr.client.exchange import Failed, Failure
-from cpmqr.client.settings import Gateway
 from cpmqr.errors import ConfigError
 
 _NOT_SENT = (
@@ -31,7 +30,16 @@ _NOT_SENT = (
 )
 
 
-def ssl_context(gateway: Gateway) -> ssl.SSLContext:
+class Server(Protocol):
+    """Who is called: settings of either side of a gateway have these."""
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def ca_bundle(self) -> str: ...
+
+
+def ssl_context(gateway: Server) -> ssl.SSLContext:
     """Make the TLS settings: certificates and host names are always verified.
 
     Raises:
@@ -99,6 +107,7 @@ class Body:
             self._response.status_code,
             bytes(self._data[:ANSWER_BYTES_MAX]),
             retry_after=headers.get("Retry-After", ""),
+            incident=headers.get("X-Incident-Id", "")[:INCIDENT_CHARACTERS_MAX],
             complete=not self.full,
             encoded=headers.get("Content-Encoding", "identity").lower() != "identity",
         )
