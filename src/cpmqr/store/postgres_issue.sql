@@ -1,0 +1,84 @@
+-- The main job on PostgreSQL: a batch as one statement, which commits itself. Arrays $1…$11 hold the intents, column by
+-- column; $12 and $13 the issuer keys. An intent that fails never fails the batch: its row says why.
+--
+-- Two gateways never deadlock: counters are locked first, in the order of token_id, and trace numbers are inserted
+-- after that, in their own order. Where another gateway has just stored one of our trace numbers, the insert fails as a
+-- whole (unique_violation), and the batch is carried out again with that number known.
+WITH intent AS (
+    SELECT *
+    FROM unnest(
+        $1::text[], $2::text[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bigint[], $7::bigint[], $8::text[],
+        $9::boolean[], $10::text[], $11::text[]
+    ) WITH ORDINALITY AS given (
+        requestor_id, trace_no, digest, pan_index, unpredictable_number, issued_at_s, expires_at_s, month,
+        stale, wanted_profile, app_dv, position
+    )
+),
+issuer_key AS (
+    SELECT * FROM unnest($12::text[], $13::text[]) AS given (profile, dki)
+),
+token_locked AS MATERIALIZED (
+    SELECT token.*, counter.atc AS atc_before
+    FROM token JOIN counter ON counter.token_id = token.token_id
+    WHERE token.pan_index = ANY ($4::bytea[])
+    ORDER BY counter.token_id
+    FOR UPDATE OF counter
+),
+-- Each intent by itself, as contract §6 orders the checks; a trace number that is known is judged by the caller.
+judged AS (
+    SELECT
+        intent.*, token.token_id, token.psn, token.expiry, token.service_code, token.discretionary,
+        token.atc_before, issuer_key.profile, issuer_key.dki,
+        first.digest AS first_digest, first.token_id AS first_token_id, first.atc AS first_atc,
+        first.issued_at_s AS first_issued_at_s,
+        CASE
+            WHEN first.atc IS NOT NULL THEN '5001'
+            WHEN intent.stale THEN '3006'
+            WHEN token.token_id IS NULL OR token.requestor_id <> intent.requestor_id THEN '4001'
+            WHEN token.state = 'deleted' THEN '4003'
+            WHEN token.state <> 'active' THEN '4002'
+            WHEN token.expiry COLLATE "C" < intent.month THEN '4004'
+            WHEN token.atc_before >= 65535 THEN '4006'
+            WHEN issuer_key.dki IS NULL THEN '9002'
+        END AS refusal
+    FROM intent
+    LEFT JOIN token_locked AS token ON token.pan_index = intent.pan_index
+    LEFT JOIN trace AS first ON first.requestor_id = intent.requestor_id AND first.trace_no = intent.trace_no
+    LEFT JOIN issuer_key ON issuer_key.profile = COALESCE(NULLIF(intent.wanted_profile, ''), token.profile)
+),
+-- The first good intent of a trace number makes the issue; later ones of the same number repeat it.
+headed AS (
+    SELECT *, MIN(position) FILTER (WHERE refusal IS NULL) OVER (PARTITION BY requestor_id, trace_no) AS head
+    FROM judged
+),
+counted AS (
+    SELECT *, atc_before + COUNT(*) FILTER (WHERE position = head) OVER (PARTITION BY token_id ORDER BY position) AS atc
+    FROM headed
+),
+new_issue AS (
+    SELECT * FROM counted WHERE position = head AND atc <= 65535
+),
+count_up AS (
+    UPDATE counter SET atc = highest.atc
+    FROM (SELECT token_id, MAX(atc) AS atc FROM new_issue GROUP BY token_id) AS highest
+    WHERE counter.token_id = highest.token_id
+),
+store_trace AS (
+    INSERT INTO trace (requestor_id, trace_no, digest, token_id, atc, issued_at_s)
+    SELECT requestor_id, trace_no, digest, token_id, atc, issued_at_s FROM new_issue ORDER BY requestor_id, trace_no
+),
+store_issue AS (
+    INSERT INTO issue (
+        token_id, atc, requestor_id, trace_no, profile, dki, unpredictable_number, issued_at_s, expires_at_s,
+        state, app_dv
+    )
+    SELECT
+        token_id, atc, requestor_id, trace_no, profile, dki, unpredictable_number, issued_at_s, expires_at_s,
+        'issued', app_dv
+    FROM new_issue
+)
+SELECT
+    refusal, head, atc, token_id, psn, expiry, service_code, discretionary, profile, dki,
+    first_digest, first_token_id, first_atc, first_issued_at_s
+FROM counted
+ORDER BY position
