@@ -24,7 +24,7 @@ from cpmqr.wire.contract import korean_time
 
 REQUESTS_MAX: Final = 200
 BODY_BYTES_KEPT: Final = 16_384  # of each body of /v1; 200 of them are a few megabytes at the worst
-AGENT_CHARACTERS_MAX: Final = 80
+AGENT_CHARACTERS_MAX: Final = 256
 API_PREFIX: Final = "/v1/"
 
 _PAN_LIKE = re.compile(r"(?<![0-9A-Za-z])\d{13,19}(?![0-9A-Za-z])")

@@ -17,7 +17,7 @@ export const orderQr = (token, cryptoType) => json("/console/wallet", { token, c
 export const orderVerification = (payload) => json("/console/till", { payload });
 export const nextOfTrigger = (code, traceNo, answers) =>
   json("/console/trigger", { code, trace_no: traceNo, answers });
-export const explainPayload = (payload) => json("/console/payload", { payload });
+export const explainPayload = (payload, showPan) => json("/console/payload", { payload, show_pan: showPan });
 export const requestsAfter = (number) => json(`/console/requests?after=${number}`);
 export const requestDetail = (number) => json(`/console/requests/${number}`);
 export const requestOfTrace = (traceNo) => json(`/console/requests?trace_no=${encodeURIComponent(traceNo)}`);

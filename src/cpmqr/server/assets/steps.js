@@ -4,6 +4,7 @@ import { byId, h, roving } from "./dom.js";
 import { isKorean, t } from "./i18n.js";
 
 const SECRET_CHARACTERS_SHOWN = 6;
+const PREVIEW_CHARACTERS_MAX = 34;
 let panels = 0;
 
 export const codePill = (code, status) =>
@@ -11,11 +12,8 @@ export const codePill = (code, status) =>
 
 // The three views of an exchange as tabs. `request` and `answer` are text; `detail` comes from the inspector.
 export function exchangeTabs(detail, request, answer, extra = []) {
-  const views = [
-    ["steps", () => stepList(detail?.steps ?? [])],
-    ["request", () => wireText(request)],
-    ["answer", () => wireText(answer)],
-  ];
+  const views = [["request", () => wireText(request)], ["answer", () => wireText(answer)]];
+  if (detail?.steps.length) views.unshift(["steps", () => stepList(detail.steps)]);
   const panelId = `panel-${++panels}`;
   const panel = h("div", { role: "tabpanel", id: panelId, class: "tab-panel", tabindex: "0" });
   const tabs = views.map(([name, view]) =>
@@ -40,19 +38,23 @@ export function exchangeTabs(detail, request, answer, extra = []) {
     panel);
 }
 
+// Each step is a line that opens; the one that refused is open, since it is what one looks for.
 export function stepList(steps) {
-  if (!steps.length) return h("p", { class: "quiet" }, t("no_steps"));
   return h("ol", { class: "steps" }, steps.map((step) =>
     h("li", { class: step.passed ? "step passed" : "step stopped" },
-      h("span", { class: "step-mark", "aria-hidden": "true" }, step.passed ? "✓" : "✕"),
-      h("div", { class: "step-body" },
-        h("h3", {},
-          h("span", { class: "quiet" }, `${step.number} `),
-          isKorean() ? step.title_ko : step.title,
-          step.passed ? null : [" ", codePill(step.code)]),
-        step.text ? h("p", { class: "step-text" }, step.text) : null,
-        factList(step.facts ?? [])))));
+      h("details", { open: !step.passed },
+        h("summary", {},
+          h("span", { class: "step-mark", "aria-hidden": "true" }, step.passed ? "✓" : "✕"),
+          h("span", { class: "step-title" }, `${step.number} · ${isKorean() ? step.title_ko : step.title}`),
+          h("span", { class: "step-preview" }, step.passed ? preview(step.facts ?? []) : codePill(step.code))),
+        h("div", { class: "step-body" },
+          step.text ? h("p", { class: "step-text" }, step.text) : null,
+          factList(step.facts ?? []))))));
 }
+
+// What a closed line says: the first facts that are short.
+const preview = (facts) =>
+  facts.map(([, value]) => value).filter((value) => value.length <= PREVIEW_CHARACTERS_MAX).slice(0, 2).join(" · ");
 
 function factList(facts) {
   if (!facts.length) return null;
@@ -97,4 +99,4 @@ export function copyButton(label, text) {
   return button;
 }
 
-export const showIn = (id, ...children) => byId(id).replaceChildren(...children);
+export const showIn = (id, ...children) => byId(id).replaceChildren(...children.filter(Boolean));

@@ -7,24 +7,31 @@ import { onLanguage, t } from "./i18n.js";
 import { lookThroughCamera, readPicture } from "./scan.js";
 import { answerText, codePill, exchangeTabs, requestText, showIn } from "./steps.js";
 
+// What a till would want to know of an approval, under the names of the answer's own members.
+const APPROVAL_SHOWN = ["funding_ref", "requestor_id", "atc", "issued_at", "expires_at"];
+
 export function startTill(onSent) {
   const till = { read, onUsed: () => {} };
   const notice = byId("till-notice");
   let payload = "";
   let explained = null;
   let attempts = [];
-  let masked = true;
+  let showPan = false;
   let camera = null;
 
   async function read(text) {
     payload = text.trim();
     attempts = [];
+    showPan = false;
     byId("paste").value = payload;
-    if (!payload) return;
+    await explain();
+  }
+
+  async function explain() {
+    explained = null;
     try {
-      explained = await api.explainPayload(payload);
+      if (payload) explained = await api.explainPayload(payload, showPan);
     } catch {
-      explained = null;
       say(t("unreachable"));
     }
     render();
@@ -32,17 +39,23 @@ export function startTill(onSent) {
 
   function render() {
     if (!explained) {
-      byId("till-result").replaceChildren();
+      showIn("till-result", h("p", { class: "empty" }, t("nothing_read")));
       return;
     }
-    const { decoded, hex } = explained;
-    const errors = decoded.findings.filter((finding) => finding.level === "error").length;
-    say(errors ? t("read_bad", { count: errors }) : t("read_ok", { bytes: decoded.length }));
-    showIn("till-result", authoriseBox(), findingList(decoded.findings),
-      h("div", { class: "pan-switch" }, h("button", {
-        type: "button", class: "small", onclick: () => { masked = !masked; render(); },
-      }, t(masked ? "show_pan" : "hide_pan"))),
-      hexView(decoded, hex, masked));
+    const { findings } = explained;
+    const errors = findings.filter((finding) => finding.level === "error").length;
+    say(errors
+      ? t("read_bad", { count: errors })
+      : t("read_ok", { bytes: explained.length, characters: explained.text_length }));
+    const panSwitch = h("button", {
+      type: "button", class: "small", "aria-pressed": String(showPan), onclick: switchPan,
+    }, t("show_pan"));
+    showIn("till-result", authoriseBox(), findingList(findings), hexView(explained, panSwitch));
+  }
+
+  function switchPan() {
+    showPan = !showPan;
+    explain();
   }
 
   function authoriseBox() {
@@ -79,16 +92,20 @@ export function startTill(onSent) {
         codePill(attempt.code, attempt.answer.status), " ",
         h("span", {}, good ? "" : attempt.text),
         h("span", { class: "quiet" }, ` · ${t("attempt", { number: attempt.number })}`)),
+      good ? approvalFacts(attempt.response) : null,
       h("details", {}, h("summary", {}, t("on_the_wire")),
         exchangeTabs(null, requestText(attempt.request), answerText(attempt.answer.status, attempt.answer.text))));
   }
+
+  const approvalFacts = (response) => h("dl", { class: "facts" },
+    APPROVAL_SHOWN.filter((name) => response[name] !== undefined).map((name) =>
+      h("div", {}, h("dt", {}, name), h("dd", {}, String(response[name])))));
 
   function findingList(findings) {
     if (!findings.length) return null;
     return h("ul", { class: "findings" }, findings.map((finding) =>
       h("li", { class: finding.level },
-        h("span", { class: "pill" }, finding.level), " ", finding.text,
-        h("span", { class: "quiet" }, finding.rule ? ` (${finding.rule})` : ""))));
+        h("span", { class: "pill" }, finding.level), " ", finding.text)));
   }
 
   async function scan() {
@@ -144,6 +161,7 @@ export function startTill(onSent) {
   }
 
   listen();
+  render();
   onLanguage(() => { render(); if (camera) byId("camera").textContent = t("stop"); });
   return till;
 }

@@ -3,13 +3,14 @@
 import * as api from "./api.js";
 import { byId, h } from "./dom.js";
 import { isKorean, onLanguage, t } from "./i18n.js";
-import { codePill, showIn } from "./steps.js";
+import { showIn } from "./steps.js";
 
 export function startTriggers(setup, onSent) {
   const results = new Map(); // code → what came back
   let running = false;
 
   function render() {
+    const focused = document.activeElement?.closest?.("[data-code]")?.dataset.code;
     const families = Map.groupBy(setup.codes, (item) => item.code[0]);
     showIn("board", ...[...families].map(([family, items]) =>
       h("section", { class: "family", "aria-labelledby": `family-${family}` },
@@ -21,32 +22,32 @@ export function startTriggers(setup, onSent) {
       ? t("asking")
       : answered.length === setup.codes.length ? `${t("try_all")} · ${t("done", { good, count: answered.length })}` : t("try_all");
     byId("try-all").disabled = running;
+    if (focused) document.querySelector(`[data-code="${focused}"] button`)?.focus();
   }
 
   function trigger(item) {
     const result = results.get(item.code);
     return h("li", { class: "trigger", dataset: { code: item.code } },
-      h("div", { class: "trigger-head" },
-        h("span", { class: "trigger-code" }, item.code),
-        h("span", { class: "trigger-text" }, isKorean() ? item.text : item.meaning),
-        h("span", { class: "quiet" }, t("http", { status: item.http_status }))),
-      h("p", { class: "quiet" }, isKorean() ? item.how_ko : item.how),
-      h("div", { class: "trigger-foot" },
-        h("button", {
-          type: "button",
-          class: "small",
-          "aria-label": `${t("try")} ${item.code}`,
-          disabled: running,
-          onclick: () => tryOne(item.code).then(render),
-        }, t("try")),
-        h("span", { class: "trigger-result", role: "status" }, result ? outcome(item, result) : "")));
+      h("span", { class: "trigger-code" }, item.code),
+      h("div", { class: "trigger-what" },
+        h("p", {}, isKorean() ? item.text : item.meaning, " ",
+          h("span", { class: "quiet" }, t("http", { status: item.http_status }))),
+        h("p", { class: "quiet" }, isKorean() ? item.how_ko : item.how)),
+      h("div", { class: "trigger-result", role: "status" }, result ? outcome(result) : ""),
+      h("button", {
+        type: "button",
+        class: "small",
+        "aria-label": `${t("try")} ${item.code}`,
+        disabled: running,
+        onclick: () => tryOne(item.code).then(render),
+      }, t("try")));
   }
 
-  function outcome(item, result) {
+  function outcome(result) {
     return [
-      codePill(result.code, result.status),
-      h("span", { class: result.good ? "good-text" : "bad-text", title: result.text }, result.good ? " ✓" : ` ≠ ${item.code}`),
-      h("span", { class: "quiet" }, ` ${result.ms.toFixed(0)} ms`),
+      h("span", { class: `pill ${result.good ? "good" : "bad"}`, title: result.text },
+        result.good ? `✓ ${result.code}` : `✕ ${result.code || `HTTP ${result.status}`}`),
+      h("span", { class: "quiet" }, `${result.ms.toFixed(0)} ms`),
     ];
   }
 

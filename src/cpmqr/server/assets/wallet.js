@@ -17,7 +17,7 @@ export function startWallet(setup, { handOver, onSent }) {
   function fillChoices() {
     const [chosenToken, chosenType] = [token.value || "0", cryptoType.value || "01"];
     token.replaceChildren(...setup.tokens.map((item, index) =>
-      h("option", { value: index }, `${spaced(item.pan)} · ${item.profile} · ${t(`token_${item.state}`)}`)));
+      h("option", { value: index }, `${spaced(item.pan)} · ${t(`token_${item.state}`)} · ${item.profile}`)));
     cryptoType.replaceChildren(...setup.crypto_types.map((item) =>
       h("option", { value: item.code }, `${item.code} · ${item.scheme}`)));
     [token.value, cryptoType.value] = [chosenToken, chosenType];
