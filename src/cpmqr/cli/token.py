@@ -49,8 +49,8 @@ PanOption = Annotated[
     str | None,
     typer.Option("--pan", help="The token's PAN; `-` reads it from stdin, past the shell's history."),
 ]
-BinOption = Annotated[str, typer.Option("--bin", help="Make the PAN in this range: its first digits.")]
-PanDigitsOption = Annotated[int, typer.Option("--pan-digits", help="Digits of a PAN that is made.")]
+BinOption = Annotated[str, typer.Option("--bin", help="Make PANs that begin so [the configured ranges].")]
+PanDigitsOption = Annotated[int, typer.Option("--pan-digits", help="Digits of a PAN, beside --bin.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -86,7 +86,7 @@ def provision(
     as_json: JsonOption = False,
 ) -> None:
     """Make a token. A PAN that is made here is printed this once; a given one is printed masked."""
-    ranges = (BinRange(bin_prefix, pan_digits),) if bin_prefix else ()
+    ad_hoc = BinRange(bin_prefix, pan_digits) if bin_prefix else None
     order = TokenOrder(
         requestor_id=requestor,
         expiry=expiry,
@@ -101,7 +101,7 @@ def provision(
     async def run() -> None:
         now_s = int(time.time())
         async with opened(Where(config, data, database, kek_file)) as deployment:
-            tokens = await _tokens(deployment, ranges)
+            tokens = await _tokens(deployment, ad_hoc)
             new = await tokens.provision(deployment.actor, order, now_s)
         record = dict(token_record(new.token, now_s))
         if order.pan is None:
@@ -119,7 +119,7 @@ def import_file(
     requestor: Annotated[str, typer.Option(help="For lines that name no requestor_id.")] = "",
     out: Annotated[
         str | None,
-        typer.Option(help="New file (mode 0600) for the PANs that are made."),
+        typer.Option(help="New file (mode 0600) for PANs that are made; without it each must be given."),
     ] = None,
     bin_prefix: BinOption = "",
     pan_digits: PanDigitsOption = 16,
@@ -130,14 +130,14 @@ def import_file(
     as_json: JsonOption = False,
 ) -> None:
     """Make a token of each line. What can't be made is reported with its line, and stops no other; then exit 1."""
-    if (out is None) != (not bin_prefix):
-        raise ConfigError("--bin and --out go together: PANs that are made must be kept somewhere")
-    ranges = (BinRange(bin_prefix, pan_digits),) if bin_prefix else ()
+    if bin_prefix and out is None:
+        raise ConfigError("--bin needs --out: PANs that are made must be kept somewhere")
+    ad_hoc = BinRange(bin_prefix, pan_digits) if bin_prefix else None
 
     async def run(keep_made: Callable[[Made], None] | None) -> ImportReport:
         async with opened(Where(config, data, database, kek_file)) as deployment:
             return await import_tokens(
-                await _tokens(deployment, ranges),
+                await _tokens(deployment, ad_hoc),
                 deployment.actor,
                 _lines(Path(file)),
                 int(time.time()),
@@ -252,14 +252,15 @@ def _one(token: str | None, pan: str | None, where: Where, as_json: bool, action
     show(token_record(asyncio.run(run()), int(time.time())), as_json)
 
 
-async def _tokens(deployment: Deployment, ranges: tuple[BinRange, ...] = ()) -> Tokens:
+async def _tokens(deployment: Deployment, ad_hoc: BinRange | None = None) -> Tokens:
+    """Give the tokens of a deployment; PANs are made in the range named here, else in the configured ones."""
     directory = await deployment.store.directory()
     rules = TokenRules(
         requestors=frozenset(
             requestor.requestor_id for requestor in directory.requestors if requestor.role is Role.REQUESTOR
         ),
         profiles=tuple(deployment.profiles),
-        ranges=ranges,
+        ranges=(ad_hoc,) if ad_hoc else deployment.settings.provisioning.ranges,
     )
     return Tokens(deployment.store, await deployment.vault(), rules)
 

@@ -153,6 +153,18 @@ def test_an_import_reports_each_refused_line_and_keeps_made_pans_in_a_private_fi
     )
 
 
+def test_pans_are_made_in_the_configured_ranges_where_none_is_named(cpmqr: Command, tmp_path: Path) -> None:
+    config = tmp_path / "cpmqr.toml"
+    config.write_text('[[provisioning.ranges]]\nprefix = "62000012"\npan_digits = 19\n')
+    made = cpmqr(
+        "token", "provision", "--requestor", WALLET, "--expiry", "3012", "--config", str(config), "--json"
+    )
+    assert re.fullmatch(r"62000012\d{11}", made.json["pan"])
+    refused = cpmqr("token", "provision", "--requestor", WALLET, "--expiry", "3012")
+    assert refused.status == 1
+    assert "no such BIN range" in refused.err
+
+
 def test_a_requestor_gets_its_credential_once_and_never_again(cpmqr: Command) -> None:
     created = cpmqr(
         "requestor", "create", "42000000077", "--name", "Wallet", "--network", "192.0.2.0/24", "--json"
