@@ -57,13 +57,15 @@ class Storage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         data: folder of the embedded database. database: `postgresql://…` in its place.
-        kek_file: the key-encryption key, 64 hex digits, mode 0600.
+        kek_file: the key-encryption key, 64 hex digits, mode 0600. kek_file_before: the one that keys move away from,
+            while `cpmqr key rewrap` is under way.
         queue_max, batch_max, wait_max_s: see `service/batch.py`. lanes: transactions at once on PostgreSQL.
     """
 
     data: str = "./var"
     database: str = ""
     kek_file: str = ""
+    kek_file_before: str = ""
     queue_max: Count = 2_000
     batch_max: Count = 128
     wait_max_s: Duration = 3.0

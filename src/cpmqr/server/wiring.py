@@ -17,6 +17,7 @@ from cpmqr.emv.compiled import CompiledProfile
 from cpmqr.emv.profile import BUILT_IN, Profile
 from cpmqr.errors import ConfigError, CpmqrError
 from cpmqr.keys.base import KeyEncryptionKey
+from cpmqr.keys.chain import KekChain
 from cpmqr.keys.keyring import Keyring
 from cpmqr.keys.software import SoftwareKek
 from cpmqr.model import WrappedKey
@@ -53,13 +54,15 @@ def open_store(settings: Settings) -> Store:
     return SqliteStore.open(Path(settings.storage.data) / DATABASE_FILE)
 
 
-def open_kek(settings: Settings) -> SoftwareKek:
-    """Read the key-encryption key.
+def open_kek(settings: Settings) -> KeyEncryptionKey:
+    """Read the key-encryption key; two of them while keys move from one to the other.
 
     Raises:
         ConfigError: it is missing, malformed or readable by others.
     """
-    return SoftwareKek.from_file(kek_path(settings))
+    kek = SoftwareKek.from_file(kek_path(settings))
+    before = settings.storage.kek_file_before
+    return KekChain([kek, SoftwareKek.from_file(before)]) if before else kek
 
 
 def load_profiles(settings: Settings) -> dict[str, CompiledProfile]:

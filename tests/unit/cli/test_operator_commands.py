@@ -328,6 +328,21 @@ def test_a_new_kek_takes_over_and_the_old_one_opens_nothing(
     assert cpmqr("token", "list", "--kek-file", str(new)).status == 0
 
 
+def test_with_both_keks_configured_everything_opens_before_and_after_a_re_wrap(
+    cpmqr: Command, tmp_path: Path
+) -> None:
+    SoftwareKek.create(tmp_path / "new.key")
+    config = tmp_path / "cpmqr.toml"
+    config.write_text(
+        f"""[storage]\nkek_file = "{tmp_path}/new.key"\nkek_file_before = "{tmp_path}/kek.key"\n"""
+    )
+    both = ("--config", str(config))
+    assert cpmqr("token", "list", *both).status == 0
+    assert cpmqr("key", "rewrap", "--new-kek-file", str(tmp_path / "new.key"), *both).status == 0
+    assert cpmqr("token", "list", *both).status == 0
+    assert cpmqr("token", "list", "--kek-file", str(tmp_path / "new.key")).status == 0
+
+
 def test_reseal_reports_what_it_did(cpmqr: Command, file: SandboxFile) -> None:
     assert cpmqr("key", "reseal", "--json").json == {"seen": len(file.tokens), "resealed": 0, "unreadable": 0}
 
