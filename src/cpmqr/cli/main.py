@@ -86,12 +86,13 @@ def _load(name: str) -> Any:
         missing = _missing_extra(error)
         if missing is None:
             raise
-        app.command(name, help=missing)(_stand_in(missing))
+        takes_anything = {"ignore_unknown_options": True, "allow_extra_args": True}
+        app.command(name, help=missing, context_settings=takes_anything)(_stand_in(missing))
     return typer.main.get_group(app).commands[name]
 
 
 def _stand_in(missing: str) -> Any:
-    def command(arguments: Annotated[list[str] | None, typer.Argument(hidden=True)] = None) -> None:
+    def command() -> None:
         output.fail(missing)
         raise typer.Exit(2)
 

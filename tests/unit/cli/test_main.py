@@ -155,7 +155,7 @@ def test_an_extra_that_is_not_installed_is_named_and_hides_no_other_command(
         name for name in sys.modules if name.startswith(("cpmqr.server", "cpmqr.cli.serve", "cpmqr.startup"))
     ]:
         monkeypatch.delitem(sys.modules, module)
-    assert main(["serve"]) == 2
+    assert main(["serve", "--sandbox", "--port", "0", "more"]) == 2
     assert "pip install 'cpmqr[server]'" in capsys.readouterr().err
     assert main(["--help"]) == 0
     assert " request " in capsys.readouterr().out

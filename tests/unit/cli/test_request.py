@@ -221,6 +221,12 @@ def test_attempts_that_are_made_again_are_told_on_stderr(stage: Stage, capsys: C
     assert capsys.readouterr().err.startswith("attempt 1: 9001 ")
 
 
+def test_an_incident_is_named_for_the_operator(stage: Stage, capsys: Captured) -> None:
+    stage.acts = [play.plain(500, b"", {"X-Incident-Id": "ab12\x1b"})]
+    assert main(["request"]) == 3
+    assert "incident ab12\N{REPLACEMENT CHARACTER}\n" in capsys.readouterr().err
+
+
 def test_a_sandbox_can_be_made_to_fail(stage: Stage) -> None:
     assert main(["request", "--json", "--sandbox-result", "9003"]) == 0
     assert stage.seen[0].headers["x-sandbox-result"] == "9003"
