@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from cpmqr.model import HashMode
 from cpmqr.wire import codes, contract, envelope, sealed
+
+_SUCCESS_TEXT: Final = codes.CODES[codes.OK].rslt_msg
 
 
 def success(
@@ -30,10 +33,17 @@ def success(
         "REQUESTOR_ID": requestor_id,
         "QR_DATA_MAPP_VAL": mapping_value,
         "RSLT_CD": codes.OK,
-        "RSLT_MSG": codes.CODES[codes.OK].rslt_msg,
+        "RSLT_MSG": _SUCCESS_TEXT,
     }
     if hash_mode is not HashMode.OFF:
-        members["HASH_CRC"] = sealed.hash_crc(hash_mode, hash_key, sealed.response_text(members))
+        # What `sealed.response_text` gives for these members, all of which are there: a third of its time.
+        text = (
+            f"CPMQR_DATA={cpmqr_data}\nCRYPTO_KEY_VER={crypto_key_ver}\nCRYPTO_TYPE={crypto_type}\n"
+            f"MSG_CD={contract.MSG_CD}\nMSG_VER={contract.MSG_VER}\nQR_DATA_MAPP_VAL={mapping_value}\n"
+            f"REQUESTOR_ID={requestor_id}\nRSLT_CD={codes.OK}\nRSLT_MSG={_SUCCESS_TEXT}\n"
+            f"RSLT_TYPE={contract.RSLT_TYPE}\n"
+        )
+        members["HASH_CRC"] = sealed.hash_crc(hash_mode, hash_key, text.encode())
     return envelope.write("RESPONSE", members)
 
 
