@@ -10,7 +10,7 @@ import json
 import pytest
 
 from cpmqr.model import HashMode
-from cpmqr.wire import answer
+from cpmqr.wire import answer, sealed
 from cpmqr.wire.codes import CODES
 
 KEY = bytes(range(32, 64))
@@ -115,3 +115,9 @@ def test_a_refusal_without_a_cause_has_the_fixed_text_alone() -> None:
         "RSLT_CD": "4002",
         "RSLT_MSG": "토큰 일시정지",
     }
+
+
+def test_the_answers_canonical_text_is_the_one_that_the_general_function_gives() -> None:
+    response = success(HashMode.HMAC_SHA256)
+    text = sealed.response_text(response)
+    assert response["HASH_CRC"] == sealed.hash_crc(HashMode.HMAC_SHA256, KEY, text)
