@@ -206,8 +206,7 @@ class _Reader:
             else:
                 tag = _TWO_BYTE_TAGS.get(first << 8 | data[at], "") if at < end else ""
                 at += 1
-            # 00 is BER's end of contents and FF erased memory: neither is a tag of EMV.
-            if not tag or first in (0x00, 0xFF):
+            if not tag or not first:
                 tag, at = self.rare_tag(position, end)
                 if not tag:
                     break
@@ -230,7 +229,7 @@ class _Reader:
                 odd_header = data[position:value_at]  # as written, though the value is cut
             children: tuple[DataObject, ...] = ()
             if first & _TEMPLATE_BIT and tag not in self.opaque:
-                if depth < DEPTH_MAX:
+                if depth <= DEPTH_MAX:
                     children = self.read(value_at, value_end, depth + 1)
                 else:
                     self.fault(f"templates nested more than {DEPTH_MAX} deep", position, tag)
@@ -244,8 +243,9 @@ class _Reader:
         stop = position + 2
         while stop < end and self.data[stop - 1] & 0x80:
             stop += 1
-        if first in (0x00, 0xFF):
-            self.fault(f"{first:02X} is no tag", position)
+        if not first:
+            # BER's end of contents, which indefinite lengths need; padding in card files, but not in a payload.
+            self.fault("00 is no tag", position)
         elif stop > end or self.data[stop - 1] & 0x80:
             self.fault("the tag does not end", position)
         elif stop - position > TAG_BYTES_MAX:
