@@ -1,8 +1,9 @@
 -- The main job on PostgreSQL: a batch as one statement, which commits itself. Arrays $1…$11 hold the intents, column by
 -- column; $12 and $13 the issuer keys. An intent that fails never fails the batch: its row says why.
 --
--- Two gateways never deadlock: counters are locked first, in the order of token_id, and trace numbers are inserted
--- after that, in their own order. Where another gateway has just stored one of our trace numbers, the insert fails as a
+-- Two gateways never deadlock: counters are locked first, in the order of pan_index, and trace numbers are inserted
+-- after that, in their own order. Tables are read one key at a time, in LATERAL subqueries with a LIMIT, so that no
+-- statistics can talk the planner into another way. Where another gateway has just stored one of our trace numbers, the insert fails as a
 -- whole (unique_violation), and the batch is carried out again with that number known.
 WITH intent AS (
     SELECT *
@@ -16,13 +17,6 @@ WITH intent AS (
 ),
 issuer_key AS (
     SELECT * FROM unnest($12::text[], $13::text[]) AS given (profile, dki)
-),
-token_locked AS MATERIALIZED (
-    SELECT token.*, counter.atc AS atc_before
-    FROM token JOIN counter ON counter.token_id = token.token_id
-    WHERE token.pan_index = ANY ($4::bytea[])
-    ORDER BY counter.token_id
-    FOR UPDATE OF counter
 ),
 -- Each intent by itself, as contract §6 orders the checks; a trace number that is known is judged by the caller.
 judged AS (
@@ -41,9 +35,19 @@ judged AS (
             WHEN token.atc_before >= 65535 THEN '4006'
             WHEN issuer_key.dki IS NULL THEN '9002'
         END AS refusal
-    FROM intent
-    LEFT JOIN token_locked AS token ON token.pan_index = intent.pan_index
-    LEFT JOIN trace AS first ON first.requestor_id = intent.requestor_id AND first.trace_no = intent.trace_no
+    FROM (SELECT * FROM intent ORDER BY pan_index) AS intent
+    LEFT JOIN LATERAL (
+        SELECT token.*, counter.atc AS atc_before
+        FROM token JOIN counter ON counter.token_id = token.token_id
+        WHERE token.pan_index = intent.pan_index
+        LIMIT 1
+        FOR UPDATE OF counter
+    ) AS token ON TRUE
+    LEFT JOIN LATERAL (
+        SELECT digest, token_id, atc, issued_at_s FROM trace
+        WHERE requestor_id = intent.requestor_id AND trace_no = intent.trace_no
+        LIMIT 1
+    ) AS first ON TRUE
     LEFT JOIN issuer_key ON issuer_key.profile = COALESCE(NULLIF(intent.wanted_profile, ''), token.profile)
 ),
 -- The first good intent of a trace number makes the issue; later ones of the same number repeat it.
