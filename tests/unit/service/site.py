@@ -18,7 +18,7 @@ from cpmqr.model import HashMode, Requestor, Role
 from cpmqr.service.key_admin import KeyAdmin
 from cpmqr.service.requestors import Requestors
 from cpmqr.service.tokens import BinRange, TokenOrder, TokenRules, Tokens
-from cpmqr.store.base import Actor
+from cpmqr.store.base import Actor, Store
 from cpmqr.store.sqlite import SqliteStore
 
 Result = TypeVar("Result")
@@ -37,7 +37,7 @@ MASTER_KEY_ALGORITHMS = {
 class Site:
     """Store, KEK, and the services over them."""
 
-    def __init__(self, store: SqliteStore, kek: SoftwareKek) -> None:
+    def __init__(self, store: Store, kek: SoftwareKek) -> None:
         self.store = store
         self.kek = kek
         self.keys = KeyAdmin(store, kek, master_key_algorithms=MASTER_KEY_ALGORITHMS)
@@ -62,17 +62,22 @@ def order(**changes: object) -> TokenOrder:
     return TokenOrder(**{"requestor_id": WALLET, "expiry": "3012", **changes})  # type: ignore[arg-type]
 
 
+async def furnished(store: Store) -> Site:
+    """Give a site over a store, with its own keys and one wallet."""
+    site = Site(store, made.kek())
+    await site.keys.init(ACTOR, NOW)
+    if not (await store.directory()).requestors:
+        await site.requestors.create(ACTOR, wallet(), NOW)
+    return site
+
+
 @asynccontextmanager
 async def opened(folder: Path) -> AsyncIterator[Site]:
     """Give a site with its own keys and one wallet, over a database file that may be there already."""
     store = SqliteStore.open(folder / "cpmqr.sqlite")
     try:
         await store.upgrade()
-        site = Site(store, made.kek())
-        await site.keys.init(ACTOR, NOW)
-        if not (await store.directory()).requestors:
-            await site.requestors.create(ACTOR, wallet(), NOW)
-        yield site
+        yield await furnished(store)
     finally:
         await store.close()
 
