@@ -60,13 +60,13 @@ class _Commands(TyperGroup):
     """A group whose members are imported on demand."""
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
-        return [name for name in COMMANDS if self.get_command(ctx, name) is not None]
+        for name in COMMANDS:
+            self.get_command(ctx, name)
+        return list(COMMANDS)
 
     def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]
         if cmd_name not in self.commands and cmd_name in COMMANDS:
-            command = _load(cmd_name)
-            if command is not None:
-                self.commands[cmd_name] = command
+            self.commands[cmd_name] = _load(cmd_name)
         return self.commands.get(cmd_name)
 
     def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:  # type: ignore[override]
@@ -81,8 +81,6 @@ def _load(name: str) -> Any:
     try:
         importlib.import_module(f"cpmqr.cli.{name}").register(app)
     except ModuleNotFoundError as error:
-        if error.name == f"cpmqr.cli.{name}":
-            return None
         missing = _missing_extra(error)
         if missing is None:
             raise
