@@ -5,6 +5,7 @@ Everything else (`/v1`, health, metrics) goes to the application of `server/rout
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
@@ -24,27 +25,40 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+# A body that is too long is read and thrown away up to this length: a client that is still sending when the connection
+# goes would not see its answer.
+DISCARD_BYTES_MAX: Final = 1_048_576
+
 _CONTENT_TYPE: Final = (b"content-type", b"application/json; charset=utf-8")
 _NO_STORE: Final = (b"cache-control", b"no-store")
 _CLOSE: Final = (b"connection", b"close")
 
 
+class _ClientGone(Exception):
+    """The connection went before the body was whole."""
+
+
 class _Headers:
     """The few headers that the main job reads."""
 
-    __slots__ = ("authorization", "content_type", "length", "sandbox_now", "sandbox_result")
+    __slots__ = ("authorization", "content_type", "expects", "length", "sandbox_now", "sandbox_result")
 
     def __init__(self, headers: list[tuple[bytes, bytes]]) -> None:
         self.authorization: str | None = None
         self.content_type = self.sandbox_now = self.sandbox_result = ""
         self.length = 0
+        self.expects = False
         for name, value in headers:
             if name == b"authorization":
-                self.authorization = value.decode("latin-1")
+                # Sent twice it is nobody's: a proxy and we might each take another one.
+                more = "" if self.authorization is None else f"{self.authorization}, "
+                self.authorization = more + value.decode("latin-1")
             elif name == b"content-type":
                 self.content_type = value.decode("latin-1")
             elif name == b"content-length":
                 self.length = int(value)  # the HTTP parser has checked that it is a number
+            elif name == b"expect":
+                self.expects = True
             elif name == b"x-sandbox-now":
                 self.sandbox_now = value.decode("latin-1")
             elif name == b"x-sandbox-result":
@@ -91,18 +105,27 @@ class GatewayApp:
         if scope["method"] != "POST":
             refused = Refusal(codes.UNKNOWN_MESSAGE, "send it with POST")
         else:
-            body = await _read_body(receive, headers.length)
+            try:
+                body = await _read_body(receive, headers)
+            except _ClientGone:
+                return
             if body is None:
                 refused = Refusal(codes.TOO_LARGE, f"the body may have {BODY_BYTES_MAX} bytes")
             else:
                 call.body = body
+                call.now_s = int(self._now())
                 started = time.perf_counter()
         transport = scope.get(TRANSPORT_KEY)
         if transport is not None:
             call.alive = lambda: not transport.is_closing()
         if self._sandbox:
             refused = refused or _sandbox_wishes(call, headers)
-        reply = self._issuer.refuse(call, refused) if refused else await self._issuer.answer(call)
+        try:
+            reply = self._issuer.refuse(call, refused) if refused else await self._issuer.answer(call)
+        except asyncio.CancelledError:
+            if call.alive is None or call.alive():
+                raise
+            return  # dropped from the queue, since nobody is there to be answered
         await _send(send, reply, close=reply.rslt_cd == codes.TOO_LARGE, method=scope["method"])
         seconds = time.perf_counter() - started
         self._observer.answered(reply, seconds)
@@ -110,18 +133,29 @@ class GatewayApp:
             self._watch(call, reply, seconds, scope)
 
 
-async def _read_body(receive: Receive, declared: int) -> bytes | None:
-    """Read a body of at most `BODY_BYTES_MAX`; None once it is longer, however it is sent."""
-    if declared > BODY_BYTES_MAX:
+async def _read_body(receive: Receive, headers: _Headers) -> bytes | None:
+    """Read a body of at most `BODY_BYTES_MAX`; None if it is longer, however it is sent.
+
+    Raises:
+        _ClientGone: the connection went before the body was whole.
+    """
+    if headers.length > DISCARD_BYTES_MAX or (headers.length > BODY_BYTES_MAX and headers.expects):
         return None
-    message = await receive()
-    body = bytes(message.get("body", b""))
-    while message.get("more_body", False):
+    body = b""
+    length = 0
+    more = True
+    while more:
         message = await receive()
-        body += message.get("body", b"")
-        if len(body) > BODY_BYTES_MAX:
+        if message["type"] == "http.disconnect":
+            raise _ClientGone
+        chunk = message.get("body", b"")
+        length += len(chunk)
+        if length <= BODY_BYTES_MAX:
+            body += chunk
+        elif length > DISCARD_BYTES_MAX:
             return None
-    return body if len(body) <= BODY_BYTES_MAX else None
+        more = message.get("more_body", False)
+    return body if length <= BODY_BYTES_MAX else None
 
 
 async def _send(send: Send, reply: Reply, *, close: bool, method: str) -> None:
@@ -131,7 +165,7 @@ async def _send(send: Send, reply: Reply, *, close: bool, method: str) -> None:
     if reply.incident:
         headers.append((b"x-incident-id", reply.incident.encode()))
     if close:
-        headers.append(_CLOSE)  # the rest of a body that is too long is not read
+        headers.append(_CLOSE)  # the rest of a body that is far too long is not read
     status = reply.http_status
     if method != "POST":
         status = 405
@@ -145,9 +179,9 @@ def _sandbox_wishes(call: Call, headers: _Headers) -> Refusal | None:
     call.sandbox_result = headers.sandbox_result
     if headers.sandbox_now:
         now_s = korean_time_s(headers.sandbox_now)
-        if now_s is None:
+        if now_s is None or not headers.sandbox_now.startswith("20"):  # a payload's years have two digits
             return Refusal(
-                codes.MEMBER_WRONG, "X-Sandbox-Now must be yyyymmddHHMMSS in Korean time, a real date"
+                codes.MEMBER_WRONG, "X-Sandbox-Now must be 20yymmddHHMMSS in Korean time, a real date"
             )
         call.now_s = now_s
     return None

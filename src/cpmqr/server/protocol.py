@@ -1,7 +1,8 @@
 """uvicorn's HTTP/1.1 protocol with the limits that it lacks: size of the head, time for a request, connections.
 
 A slow or huge head would otherwise cost memory for as long as its sender likes. Timers run only for requests that do
-not arrive in one piece, so a normal one pays nothing for them.
+not arrive in one piece, so a normal one pays nothing for them. An upgrade that is asked for (Java's client asks for
+h2c unless it is told not to) is declined by serving the request as if it had not been (RFC 9110 7.8).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, ClassVar, Final
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 TRANSPORT_KEY: Final = "cpmqr.transport"  # in the scope: tells whether the client is still there
@@ -18,6 +20,7 @@ _TOO_LARGE: Final = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 )
 _TOO_SLOW: Final = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+_UPGRADE_HEADERS: Final = (b"upgrade", b"http2-settings")
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -30,6 +33,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._head_bytes = 0
+        self._held_back_bytes = 0  # received, but part of nothing that the parser has given out
         self._in_request = False
         self._timer: asyncio.TimerHandle | None = None
 
@@ -45,10 +49,47 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        self._stop_timer_if_idle()
-        super().data_received(data)
-        if self._in_request and self._timer is None and not self.transport.is_closing():
+        self._unset_keepalive_if_required()
+        self._held_back_bytes += len(data)
+        self._feed(data)
+        if self._held_back_bytes > self.header_bytes_max:
+            self._end(_TOO_LARGE)
+        if self._timer is None and self._waits_for_request and not self.transport.is_closing():
             self._start_timer()
+
+    @property
+    def _waits_for_request(self) -> bool:
+        return self._in_request or self.cycle is None or self.cycle.response_complete
+
+    def _feed(self, data: bytes) -> None:
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as asked:
+                data = self._head_without_upgrade() + data[asked.args[0] :]
+            except httptools.HttpParserError:
+                self.send_400_response("Invalid HTTP request received.")
+                return
+            else:
+                return
+
+    def _head_without_upgrade(self) -> bytes:
+        """Write the head anew for a new parser: this one takes what follows for another protocol's."""
+        method = self.parser.get_method()
+        if method == b"CONNECT":  # asks for a tunnel, whatever its headers
+            self.send_400_response("There are no tunnels here.")
+            return b""
+        version = self.parser.get_http_version().encode()
+        lines = [b"%s %s HTTP/%s" % (method, self.url, version)]
+        for name, value in self.headers:
+            if name == b"connection":
+                tokens = [token.strip() for token in value.split(b",")]
+                value = b", ".join(token for token in tokens if token.lower() not in _UPGRADE_HEADERS)
+            if name not in _UPGRADE_HEADERS:
+                lines.append(b"%s: %s" % (name, value))
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
+        return b"\r\n".join(lines) + b"\r\n\r\n"
 
     def send_400_response(self, msg: str) -> None:
         if not self.transport.is_closing():  # already answered with a status of ours
@@ -58,6 +99,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._in_request = True
         self._head_bytes = 0
+        self._stop_timer()  # that of the wait before it: a request's time begins with its first byte
         self.scope[TRANSPORT_KEY] = self.transport  # type: ignore[typeddict-unknown-key]
 
     def on_url(self, url: bytes) -> None:
@@ -68,12 +110,24 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_header(name, value)
         self._count(len(name) + len(value) + 4)
 
+    def on_headers_complete(self) -> None:
+        if not self.parser.should_upgrade():
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._held_back_bytes = 0
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
+        self._held_back_bytes = 0
+        if self.parser.should_upgrade():
+            return
         self._in_request = False
         self._stop_timer()
         super().on_message_complete()
 
     def _count(self, count: int) -> None:
+        self._held_back_bytes = 0
         self._head_bytes += count
         if self._head_bytes > self.header_bytes_max or len(self.headers) > HEADERS_MAX:
             self._end(_TOO_LARGE)
@@ -86,10 +140,6 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-    def _stop_timer_if_idle(self) -> None:
-        if not self._in_request:
-            self._stop_timer()
 
     def _end(self, answer: bytes) -> None:
         if not self.transport.is_closing():
