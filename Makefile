@@ -2,13 +2,14 @@
 # make test   set up, run every check and test
 # make check  the quick checks: format, lint, types, imports, unit tests
 # make bench  measure; ratios in one run, figures as JSON
+# make pictures  draw the README's pictures anew, from what the commands write
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
-.PHONY: run setup test check lint bench clean
+.PHONY: run setup test check lint bench pictures clean
 .DEFAULT_GOAL := run
 
 setup: $(STAMP)
@@ -38,6 +39,9 @@ test: lint
 
 bench: setup
 	@$(BIN)/python -m benchmarks
+
+pictures: setup
+	@$(BIN)/python docs/pictures.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -8,9 +8,15 @@ characters become rectangles, so that a QR in a picture scans like the one in a 
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import pty
+import re
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -49,10 +55,21 @@ BLOCKS = {
 
 
 def run(*arguments: str, columns: int) -> str:
-    """Run a cpmqr command as on a colour terminal of so many columns; its output with ANSI codes."""
-    environment = {**os.environ, "COLUMNS": str(columns), "FORCE_COLOR": "1", "TERM": "xterm-256color"}
+    """Run a cpmqr command in a terminal of so many columns; what it wrote, with its ANSI codes."""
+    master, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 80, columns, 0, 0))
+    environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
     command = [sys.executable, "-m", "cpmqr", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout  # noqa: S603  (our own command)
+    child = subprocess.Popen(command, env=environment, stdin=terminal, stdout=terminal)  # noqa: S603  (our own)
+    os.close(terminal)
+    written = b""
+    with contextlib.suppress(OSError):  # how a terminal says that its program has ended
+        while chunk := os.read(master, 65_536):
+            written += chunk
+    os.close(master)
+    if child.wait() != 0:
+        raise SystemExit(f"cpmqr {arguments[0]} ended with status {child.returncode}")
+    return written.decode().replace("\r\n", "\n")
 
 
 def draw(prompt: str, output: str) -> str:
@@ -73,9 +90,7 @@ def draw(prompt: str, output: str) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">\n'
         f'<rect width="{width}" height="{height}" rx="10" fill="{background}"/>\n'
         f"<g font-family=\"ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace\" "
-        f'font-size="14" xml:space="preserve" shape-rendering="crispEdges">\n'
-        + "\n".join(shapes)
-        + "\n</g>\n</svg>\n"
+        f'font-size="14" shape-rendering="crispEdges">\n' + "\n".join(shapes) + "\n</g>\n</svg>\n"
     )
 
 
@@ -92,10 +107,10 @@ def _line(line: Text, top: int) -> list[str]:
             shapes += _blocks(text, left, top, ink)
         elif text.strip():
             weight = ' font-weight="bold"' if style.bold else ""
-            length = f' textLength="{cells * CELL_WIDTH}" lengthAdjust="spacingAndGlyphs"'
-            shapes.append(
-                f'<text x="{left}" y="{top + 14}" fill="{ink}"{weight}{length}>{escape(text)}</text>'
-            )
+            for word in re.finditer(r"\S+", text):
+                x, length = left + cell_len(text[: word.start()]) * CELL_WIDTH, cell_len(word[0]) * CELL_WIDTH
+                place = f'x="{x}" y="{top + 14}" textLength="{length}" fill="{ink}"{weight}'
+                shapes.append(f"<text {place}>{escape(word[0])}</text>")
         column += cells
     return shapes
 

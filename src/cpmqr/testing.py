@@ -22,12 +22,13 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+import structlog
 import uvloop
 
 from cpmqr import sandbox, startup
 from cpmqr.client import Wallet
 from cpmqr.errors import CpmqrError
-from cpmqr.server import run, settings
+from cpmqr.server import observe, run, settings
 
 START_S_MAX: Final = 10.0  # it takes a fraction of a second; a machine under load may need longer
 
@@ -108,6 +109,8 @@ class _Thread(threading.Thread):
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
+        if not structlog.is_configured():
+            observe.configure_logs("error")  # a test suite wants to hear of faults, not of each QR
         gateway = await startup.open_gateway(self._settings)
         self._server = run.server(gateway, self._on_started)
         await self._server.serve()
