@@ -11,11 +11,10 @@ import hmac
 from collections.abc import Callable
 from typing import Final
 
-from cryptography.hazmat.decrepit.ciphers.algorithms import SEED, TripleDES
-from cryptography.hazmat.primitives.ciphers import Cipher, modes
-from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.decrepit.ciphers.algorithms import SEED
 from cryptography.hazmat.primitives.cmac import CMAC
 
+from cpmqr.crypto.blocks import aes_kcv, tdes_kcv
 from cpmqr.errors import ConfigError
 
 CHECK_VALUE_BYTES: Final = 3
@@ -54,15 +53,10 @@ def check_value(algorithm: str, key: bytes) -> str:
     return _MACS.get(algorithm, _hmac_of_nothing)(key)[:CHECK_VALUE_BYTES].hex().upper()
 
 
-def _cmac_of_zeros(key: bytes, algorithm: type[AES] | type[SEED]) -> bytes:
-    mac = CMAC(algorithm(key))
+def _seed_cmac_of_zeros(key: bytes) -> bytes:
+    mac = CMAC(SEED(key))
     mac.update(bytes(16))
     return mac.finalize()
-
-
-def _encrypted_zeros(key: bytes) -> bytes:
-    encryptor = Cipher(TripleDES(key + key[:8]), modes.ECB()).encryptor()  # noqa: S305  one block
-    return encryptor.update(bytes(8))
 
 
 def _hmac_of_nothing(key: bytes) -> bytes:
@@ -70,9 +64,9 @@ def _hmac_of_nothing(key: bytes) -> bytes:
 
 
 _MACS: Final[dict[str, Callable[[bytes], bytes]]] = {
-    "aes-256": lambda key: _cmac_of_zeros(key, AES),
-    "aes-128": lambda key: _cmac_of_zeros(key, AES),
-    "seed-128": lambda key: _cmac_of_zeros(key, SEED),
-    "tdes-112": _encrypted_zeros,
+    "aes-256": aes_kcv,
+    "aes-128": aes_kcv,
+    "seed-128": _seed_cmac_of_zeros,
+    "tdes-112": tdes_kcv,
     "hmac-sha256": _hmac_of_nothing,
 }
