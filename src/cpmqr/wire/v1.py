@@ -29,6 +29,7 @@ REFERENCE_CHARACTERS_MAX: Final = 128  # whatever names a record in a path or a 
 _MAPPING_VALUE_PATTERN: Final = "^[0-9A-F]{40}$"
 _EXAMPLE_MAPPING_VALUE: Final = "95050000000800900019F26084934E9FD0E3E169"
 
+Moment = Annotated[datetime, Meta(tz=True, description="UTC.")]
 TokenId = Annotated[
     str,
     Meta(pattern="^[0-9a-f]{16}$", description="A token's id: 16 hex digits.", examples=["0f3a5c7e9b1d2e4f"]),
@@ -153,8 +154,8 @@ class Verification(Answer, frozen=True):
     requestor_id: RequestorId
     trace_no: TraceNo
     atc: Atc
-    issued_at: datetime
-    expires_at: datetime
+    issued_at: Moment
+    expires_at: Moment
     qr_data_mapp_val: MappingValue
 
 
@@ -179,8 +180,8 @@ class Declined(Problem, frozen=True, omit_defaults=True):
     requestor_id: Annotated[str, Meta(description="As in an approval.")] = ""
     trace_no: Annotated[str, Meta(description="As in an approval.")] = ""
     atc: Annotated[int | None, Meta(description="As in an approval.")] = None
-    issued_at: datetime | None = None
-    expires_at: datetime | None = None
+    issued_at: Moment | None = None
+    expires_at: Moment | None = None
     qr_data_mapp_val: Annotated[str, Meta(description="As in an approval.")] = ""
 
 
@@ -194,9 +195,9 @@ class Qr(Answer, frozen=True):
     trace_no: TraceNo
     atc: Atc
     profile: Annotated[str, Meta(description="Scheme profile.")]
-    issued_at: datetime
-    expires_at: datetime
-    used_at: datetime | None
+    issued_at: Moment
+    expires_at: Moment
+    used_at: Moment | None
 
 
 class BatchRequest(Body, frozen=True):
@@ -311,7 +312,7 @@ class Token(Answer, frozen=True):
     ]
     atc: Annotated[int, Meta(description="The last counter that was used.")]
     funding_ref: str
-    created_at: datetime
+    created_at: Moment
 
 
 class ProvisionedToken(Answer, frozen=True):
@@ -363,7 +364,7 @@ class Requestor(Answer, frozen=True):
     rate_limit_per_s: int
     token_rate_limit_per_s: int
     webhook_url: str
-    created_at: datetime
+    created_at: Moment
 
 
 class RequestorPage(Answer, frozen=True):
@@ -384,7 +385,7 @@ class Credential(Answer, frozen=True):
     """A live credential: its name, never its text."""
 
     credential_id: str
-    created_at: datetime
+    created_at: Moment
 
 
 class CredentialList(Answer, frozen=True):
@@ -397,7 +398,7 @@ class NewCredential(Answer, frozen=True):
     """A new credential, shown this once."""
 
     credential_id: str
-    created_at: datetime
+    created_at: Moment
     authorization: Annotated[str, Meta(description="What goes into the header Authorization.")]
 
     def __repr__(self) -> str:
@@ -411,8 +412,8 @@ class Event(Answer, frozen=True):
     requestor_id: RequestorId
     kind: Annotated[str, Meta(description="qr.used.")]
     state: EventStateName
-    created_at: datetime
-    next_at: Annotated[datetime, Meta(description="When it is tried next, while it is pending.")]
+    created_at: Moment
+    next_at: Annotated[datetime, Meta(tz=True, description="When it is tried next, while it is pending.")]
     attempts: int
     last_error: Annotated[str, Meta(description="How the last attempt failed, in words.")]
     body: Annotated[dict[str, Any], Meta(description="What the receiver is told.")]

@@ -44,15 +44,15 @@ class QrUsed(msgspec.Struct, frozen=True):
     trace_no: v1.TraceNo
     token_id: v1.TokenId
     atc: v1.Atc
-    issued_at: datetime
-    used_at: datetime
+    issued_at: v1.Moment
+    used_at: v1.Moment
 
 
 class Notice(msgspec.Struct, frozen=True):
     """The body of a notification. Members may be added: leave alone what you don't know."""
 
     type: Annotated[Literal["qr.used"], Meta(description="What happened.")]
-    timestamp: Annotated[datetime, Meta(description="When it happened.")]
+    timestamp: Annotated[datetime, Meta(tz=True, description="When it happened.")]
     data: QrUsed
 
 
