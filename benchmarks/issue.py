@@ -2,9 +2,9 @@
 
     python -m benchmarks.issue [--seconds 6] [--rounds 3] [--connections 64] [--tokens 2000] [--json FILE]
 
-Server on one core, client on the other. The gateway is the real command with its sandbox: durable SQLite, HASH_CRC in
-HMAC mode, `bc-domestic` with its TDES cryptogram, a log line for each QR. Each request is new. The null endpoint is the
-same uvicorn with the same protocol class, reads the same requests and answers with as many bytes.
+Server on one core, client on the other. The gateway is the real command outside its sandbox: durable SQLite,
+HASH_CRC in HMAC mode, `bc-domestic` with its TDES cryptogram, a log line for each QR. Each request is new. The null
+endpoint is the same uvicorn with the same protocol class, reads the same requests and answers with as many bytes.
 """
 
 from __future__ import annotations
@@ -32,9 +32,17 @@ def measure(
         file, pans = prepare(data, tokens, profile)
         config = data / "bench.toml"
         config.write_text(f"[logging]\nissues = {str(issues_logged).lower()}\n", encoding="utf-8")
+        arguments = [
+            "serve",
+            "--data",
+            folder,
+            "--port",
+            str(port := machine.free_port()),
+            "--config",
+            str(config),
+        ]
         machine.pin(1)
-        null_port, port = machine.free_port(), machine.free_port()
-        arguments = ["serve", "--sandbox", "--data", folder, "--port", str(port), "--config", str(config)]
+        null_port = machine.free_port()
         null = machine.process(
             "benchmarks.null_app", [str(null_port), str(ANSWER_BYTES)], null_port, data / "null.log"
         )
