@@ -2,36 +2,59 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 
 from cpmqr import sandbox
 from cpmqr.errors import ConfigError
-from cpmqr.server import wiring
+from cpmqr.keys.base import KeyEncryptionKey
+from cpmqr.server import observe, wiring
 from cpmqr.server.settings import Settings
 from cpmqr.store import schema
 from cpmqr.store.base import Store
 
 
-async def open_gateway(settings: Settings) -> wiring.Gateway:
+def configure_logs(settings: Settings) -> None:
+    """Set this process's logs up: JSON lines, or coloured ones where a person plays with the sandbox."""
+    observe.configure_logs(settings.logging.level, for_people=settings.sandbox and sys.stderr.isatty())
+
+
+async def open_gateway(settings: Settings, *, prepared: bool = False) -> wiring.Gateway:
     """Make a gateway; its server then starts it (`server/run.py`).
 
     In the sandbox whatever is missing is made up first; a second start keeps what is there.
+
+    Args:
+        prepared: `prepare` has been called, by the process that started this one.
 
     Raises:
         ConfigError: a key file is missing or readable by others, the schema is not this release's, …
         StoreUnavailable: the database does not answer.
     """
-    data = Path(settings.storage.data)
-    kek = sandbox.kek(data) if settings.sandbox else wiring.open_kek(settings)
-    store = wiring.open_store(settings)
-    if settings.sandbox:
-        await store.upgrade()
-        here = base_url(settings, settings.listen.port)
-        seeds = await sandbox.seed(store, kek, data, here, int(time.time()))
-        return wiring.Gateway(settings, store, kek, seeds)
-    await _check_schema(store)
-    return wiring.Gateway(settings, store, kek)
+    kek, store = _open(settings)
+    if not settings.sandbox:
+        await _check_schema(store)
+        return wiring.Gateway(settings, store, kek)
+    file = Path(settings.storage.data) / sandbox.FILE_NAME
+    seeds = sandbox.read(file) if prepared else await _seed(settings, store, kek)
+    return wiring.Gateway(settings, store, kek, seeds)
+
+
+async def prepare(settings: Settings) -> None:
+    """Do what has to be done once before several workers start: the sandbox's seeds; elsewhere only look.
+
+    Raises:
+        ConfigError, StoreUnavailable: as `open_gateway`, which would fail in each worker.
+    """
+    kek, store = _open(settings)
+    try:
+        if settings.sandbox:
+            await _seed(settings, store, kek)
+        else:
+            await _check_schema(store)
+    finally:
+        await store.close()
 
 
 def base_url(settings: Settings, port: int) -> str:
@@ -39,6 +62,17 @@ def base_url(settings: Settings, port: int) -> str:
     scheme = "https" if settings.listen.tls_cert_file else "http"
     host = settings.listen.host
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _open(settings: Settings) -> tuple[KeyEncryptionKey, Store]:
+    data = Path(settings.storage.data)
+    return sandbox.kek(data) if settings.sandbox else wiring.open_kek(settings), wiring.open_store(settings)
+
+
+async def _seed(settings: Settings, store: Store, kek: KeyEncryptionKey) -> sandbox.SandboxFile:
+    await store.upgrade()
+    here = base_url(settings, settings.listen.port)
+    return await sandbox.seed(store, kek, settings.storage.data, here, int(time.time()))
 
 
 async def _check_schema(store: Store) -> None:

@@ -5,22 +5,26 @@ from __future__ import annotations
 import asyncio
 import functools
 import shutil
-import socket
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
+import msgspec
 import typer
 import uvloop
 
 from cpmqr import sandbox, startup
 from cpmqr.cli import output
 from cpmqr.errors import ConfigError
-from cpmqr.server import observe, run, settings
+from cpmqr.server import run, settings, supervisor
 
 if TYPE_CHECKING:
     from cpmqr.client import QrData
+
+
+# -P: what lies in the working directory is not imported.
+_WORKER: Final = (sys.executable, "-P", "-m", "cpmqr.cli.worker")
 
 
 def register(app: typer.Typer) -> None:
@@ -64,14 +68,27 @@ def serve(
     )
     if first_qr and not chosen.sandbox:
         raise ConfigError("--first-qr goes with --sandbox: outside it there is no wallet to be")
-    observe.configure_logs(chosen.logging.level, for_people=chosen.sandbox and sys.stderr.isatty())
-    _refuse_taken_port(chosen.listen)
+    startup.configure_logs(chosen)
+    if chosen.listen.workers > 1:
+        raise typer.Exit(uvloop.run(_serve_with_workers(chosen, first_qr)))
+    supervisor.bound_socket(
+        chosen.listen
+    ).close()  # a taken port is told before anything is made, and in words
     uvloop.run(_serve(chosen, first_qr))
 
 
 async def _serve(chosen: settings.Settings, first_qr: bool) -> None:
     gateway = await startup.open_gateway(chosen)
     await run.server(gateway, functools.partial(_started, chosen, first_qr)).serve()
+
+
+async def _serve_with_workers(chosen: settings.Settings, first_qr: bool) -> int:
+    shared = supervisor.bound_socket(chosen.listen)
+    port: int = shared.getsockname()[1]
+    chosen = msgspec.structs.replace(chosen, listen=msgspec.structs.replace(chosen.listen, port=port))
+    await startup.prepare(chosen)
+    started = functools.partial(_started, chosen, first_qr, port)
+    return await supervisor.Supervisor(_WORKER, chosen, shared, started).run()
 
 
 async def _started(chosen: settings.Settings, first_qr: bool, port: int) -> None:
@@ -129,16 +146,3 @@ Ctrl-C ends it; the next start keeps what is there."""
 def _command() -> str:
     """Name this program as the shell can find it: from a checkout it is not on the PATH."""
     return "cpmqr" if shutil.which("cpmqr") else sys.argv[0]
-
-
-def _refuse_taken_port(listen: settings.Listen) -> None:
-    """Say it before anything is made, and in words."""
-    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((listen.host, listen.port))
-        except OSError as error:
-            raise ConfigError(
-                f"can't listen on {listen.host}:{listen.port}: {error.strerror}; try --port 8081, or 0 for a free one"
-            ) from None
