@@ -102,31 +102,31 @@ def _read_hex(text: str) -> Source:
 
 
 def _read_base64(text: str, lenient: bool) -> Source:
-    """Read Base64 strictly; if it does not go and `lenient`, mend it and say how."""
-    if not text.isalnum():
-        text = text.translate(_LINE_BREAKS)
-    try:
-        return Source("base64", binascii.a2b_base64(text, strict_mode=True), len(text))
-    except ValueError:  # binascii.Error, or text outside ASCII
-        pass
-    encoding = "base64"
-    if ("-" in text or "_" in text) and "+" not in text and "/" not in text:
-        encoding, text = "base64url", text.translate(_URL_SAFE)
-        if "=" not in text:
-            text += "=" * (-len(text) % 4)  # RFC 4648 §5: the URL-safe form may leave its padding out
+    """Read Base64; if `lenient`, mend it first and say how."""
     forgiven: tuple[str, ...] = ()
+    encoding = "base64"
     if lenient:
         text, forgiven = _mended(text)
+    if not text.isalnum():
+        text = text.translate(_LINE_BREAKS)
+        if ("-" in text or "_" in text) and "+" not in text and "/" not in text:
+            encoding, text = "base64url", text.translate(_URL_SAFE)
+            if "=" not in text:
+                text += "=" * (-len(text) % 4)  # RFC 4648 §5: the URL-safe form may leave its padding out
     try:
         binary = binascii.a2b_base64(text, strict_mode=True)
-    except ValueError:
+    except ValueError:  # binascii.Error, or text outside ASCII
         raise DecodeError(_why_not_base64(text), section=SECTION) from None
+    if len(text) % 4 or text.endswith("==="):
+        # Python's strict mode lets padding pass that completes nothing.
+        raise DecodeError(_why_not_base64(text), section=SECTION)
     return Source(encoding, binary, len(text), forgiven)
 
 
 def _mended(text: str) -> tuple[str, tuple[str, ...]]:
     """Take blanks out, cut a second payload off, complete the padding."""
     forgiven: list[str] = []
+    text = text.translate(_LINE_BREAKS)
     joined = "".join(text.split())
     if joined != text:
         forgiven.append(f"{len(text) - len(joined)} blanks inside the Base64 text")
