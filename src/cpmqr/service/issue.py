@@ -188,7 +188,7 @@ class Issuer:
         self.check_crypto(principal, message)
         self.check_hash(principal, message)  # 6
         opened = self.open_enc_data(principal, message)  # 7
-        return Prepared(principal, message, opened.pan, self._intent(call, principal, message, opened))
+        return Prepared(principal, message, opened.pan, self.make_intent(call, principal, message, opened))
 
     def check_requestor(self, principal: Principal, message: contract.Message, source: str) -> None:
         """Step 4: is the credential this requestor's, used from where it may be, and is the requestor live."""
@@ -309,7 +309,7 @@ class Issuer:
             requestor_id=contract.echo(call.sent).get("REQUESTOR_ID", ""),
         )
 
-    def _intent(
+    def make_intent(
         self, call: Call, principal: Principal, message: contract.Message, opened: sealed.Opened
     ) -> IssueIntent:
         vault = self.access.current.vault
