@@ -49,6 +49,7 @@ class Process:
                 env={name: value for name, value in os.environ.items() if not name.startswith("CPMQR_")},
             )
         self.wallet: by_hand.Wallet
+        self.secrets: set[str] = set()
         self.host = "127.0.0.1"
         self.port = 0
 
@@ -109,7 +110,9 @@ class Process:
         try:
             made.request("POST", by_hand.PATH, body, {name: value for name, value in sent.items() if value})
             response = made.getresponse()
-            return Answer(response.status, dict(response.getheaders()), response.read())
+            answer = Answer(response.status, dict(response.getheaders()), response.read())
+            self.secrets |= secrets_in(body) | secrets_in(answer.body)
+            return answer
         finally:
             if connection is None:
                 made.close()
@@ -147,6 +150,20 @@ class Process:
         self._process.kill()
         self._process.wait(10)
 
+    def secrets_in_log(self) -> set[str]:
+        """What of all that went over the wire, and of sandbox.json, stands in the output of all runs so far."""
+        known = self.wallet.known
+        wanted = {token["pan"] for token in known["tokens"]} | {
+            known["hash_crc"]["key_hex"],
+            known["authorization"],
+        }
+        wanted |= {key["key_hex"] for key in known["crypto_types"].values()}
+        wanted |= {key["master_key_hex"] for key in known["issuer_keys"].values()}
+        wanted |= {known[name]["authorization"] for name in ("authoriser", "operator", "suspended_requestor")}
+        wanted |= {(self.data / "kek.key").read_text().strip()} | self.secrets
+        text = self.log.read_text("utf-8").lower()
+        return {secret for secret in wanted if len(secret) > 8 and secret.lower() in text}
+
     @property
     def is_running(self) -> bool:
         return self._process.poll() is None
@@ -170,6 +187,16 @@ class Answer:
 
     def __repr__(self) -> str:
         return f"<{self.status} {self.body[:200]!r}>"
+
+
+def secrets_in(body: bytes) -> set[str]:
+    """The values that must not be logged, of a request's or an answer's body; whatever is no envelope has none."""
+    try:
+        paygw = json.loads(body)["PAYGW"]
+        members = paygw.get("REQUEST") or paygw["RESPONSE"]
+        return {members[name] for name in ("ENC_DATA", "CPMQR_DATA") if name in members}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return set()
 
 
 @contextlib.contextmanager

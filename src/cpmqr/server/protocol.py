@@ -127,7 +127,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def _count(self, count: int) -> None:
-        self._held_back_bytes = 0
+        self._held_back_bytes -= count
         self._head_bytes += count
         if self._head_bytes > self.header_bytes_max or len(self.headers) > HEADERS_MAX:
             self._end(_TOO_LARGE)
