@@ -98,13 +98,10 @@ def _draw_in_colour(explanation: Explanation, width: int) -> None:
     from cpmqr.emv.picture import Row, heading, mark, rows
 
     def line(row: Row) -> Text:
-        left = row.left
-        at = len(f"{row.offset:>5}  ")
         text = Text()
-        text.append(left[:at], style="dim")
-        text.append(left[at : at + len(row.header)], style="cyan")
-        octets = left[at + len(row.header) :]
-        text.append(octets, style="dim" if "*" in octets else "green")
+        text.append(row.offset, style="dim")
+        text.append(row.header, style="cyan")
+        text.append(row.octets, style="dim" if "*" in row.octets else "green")
         text.append(row.guide, style="dim")
         text.append(row.tag, style="bold cyan")
         text.append(row.text, style="bold" if row.kind == "name" else _STYLES.get(row.kind, ""))

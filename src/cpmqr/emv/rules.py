@@ -38,8 +38,9 @@ if TYPE_CHECKING:
     from cpmqr.emv.profile import Profile
 
 TEXT_CHARACTERS_EXPECTED: Final = 512  # what a reader must be able to take from a QR
-FINDINGS_MAX: Final = 200  # a payload of 4 KiB can break thousands of rules; nobody reads them all
-NOTED_MAX: Final = 4 * FINDINGS_MAX  # so that later errors are not lost behind early warnings
+FINDINGS_MAX: Final = (
+    200  # of each level: a payload of 4 KiB can break thousands of rules; nobody reads them all
+)
 _CENTURY_PIVOT: Final = 80  # years of two digits below it are 20xx (ours; EMV itself turns at 50)
 
 
@@ -154,9 +155,6 @@ def examine(
 def _in_order(*groups: Iterable[Finding]) -> list[Finding]:
     findings = [finding for group in groups for finding in group]
     findings.sort(key=lambda finding: -1 if finding.offset is None else finding.offset)
-    if len(findings) > FINDINGS_MAX:
-        # Errors come first where not all can be told.
-        findings = sorted(findings, key=lambda finding: finding.level is Level.WARNING)[:FINDINGS_MAX]
     return findings
 
 
@@ -184,6 +182,7 @@ class _Walk:
     def __init__(self, payload: Payload, today: datetime.date | None) -> None:
         self.payload = payload
         self.today = today
+        self.counted = {Level.ERROR: 0, Level.WARNING: 0}
         self.noted: list[tuple[Level, str, str, DataObject | None, str]] = []
 
     def findings(self) -> list[Finding]:
@@ -209,7 +208,8 @@ class _Walk:
         ]
 
     def note(self, level: Level, rule: str, text: str, item: DataObject | None, section: str) -> None:
-        if len(self.noted) < NOTED_MAX:
+        self.counted[level] += 1
+        if self.counted[level] <= FINDINGS_MAX:
             self.noted.append((level, rule, text, item, section))
 
     def text(self, source: Source | None) -> None:
@@ -299,6 +299,7 @@ class _Walk:
         shared = {item.tag: item for item in common.children} if common is not None else {}
         templates = [item for item in objects if item.tag == TAG_APPLICATION]
         usable = 0
+        in_both: set[str] = set()
         cards: dict[int, DataObject] = {}  # by identity: 62 gives two applications one card
         for template in templates:
             own = {item.tag: item for item in template.children}
@@ -315,9 +316,10 @@ class _Walk:
             elif card is None and named:
                 text = "neither track 2 (57) nor a PAN (5A): nothing to charge"
                 self.note(Level.ERROR, "no-pan", text, template, "CPM Annex A")
-            for tag in shared.keys() & own.keys():
-                text = f"{tag} stands both in a 61 and in 62"
-                self.note(Level.ERROR, "in-both", text, shared[tag], "CPM 3.1")
+            in_both |= shared.keys() & own.keys()
+        for tag in in_both:
+            text = f"{tag} stands both in a 61 and in 62"
+            self.note(Level.ERROR, "in-both", text, shared[tag], "CPM 3.1")
         if usable < len(templates):
             self.skipped(templates, usable)
         if common is not None and len(shared) < len(common.children):
@@ -345,12 +347,13 @@ class _Walk:
 
     def card(self, objects: Mapping[str, DataObject], card: DataObject) -> None:
         """Judge what identifies the card: Luhn, expiry, last four digits."""
-        pan, _, behind = card.value.hex().partition("d" if card.tag == "57" else "f")
-        if not (pan.isdigit() and len(pan) <= PAN_DIGITS_MAX):
+        is_track2 = card.tag == "57"
+        pan, separator, behind = card.value.hex().partition("d" if is_track2 else "f")
+        if not (pan.isdigit() and len(pan) <= PAN_DIGITS_MAX and (separator or not is_track2)):
             return  # `values` has told
         if not luhn_ok(pan):
             self.note(Level.WARNING, "luhn", "the PAN's check digit is wrong", card, "ISO/IEC 7812-1")
-        if self.today is not None and card.tag == "57" and len(behind) >= 4:
+        if self.today is not None and is_track2 and len(behind) >= 4:
             self.expiry(behind[:4], card, self.today)
         last4 = objects.get("9F25")
         if last4 is not None and last4.value.hex() != pan[-4:]:
