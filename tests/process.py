@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -25,8 +26,9 @@ JSON_TYPE = "application/json; charset=utf-8"
 class Process:
     """A running gateway; what it writes goes into files beside its data."""
 
-    def __init__(self, data: Path, *options: str) -> None:
+    def __init__(self, data: Path, *options: str, tls: ssl.SSLContext | None = None) -> None:
         self.data = data
+        self._tls = tls
         self.log = data.parent / f"{data.name}.log"
         self._started_at = time.time()
         with self.log.open("ab") as log:
@@ -86,6 +88,8 @@ class Process:
         return False
 
     def connection(self, timeout: float = 10.0) -> http.client.HTTPConnection:
+        if self._tls is not None:
+            return http.client.HTTPSConnection(self.host, self.port, timeout=timeout, context=self._tls)
         return http.client.HTTPConnection(self.host, self.port, timeout=timeout)
 
     def get(self, path: str) -> tuple[int, bytes]:
@@ -200,9 +204,9 @@ def secrets_in(body: bytes) -> set[str]:
 
 
 @contextlib.contextmanager
-def serving(data: Path, *options: str) -> Iterator[Process]:
+def serving(data: Path, *options: str, tls: ssl.SSLContext | None = None) -> Iterator[Process]:
     """Run a gateway until the block ends; whatever happens, it is gone afterwards."""
-    process = Process(data, *options)
+    process = Process(data, *options, tls=tls)
     try:
         process.wait_ready()
         yield process
