@@ -2,14 +2,15 @@
 # make test   set up, run every check and test
 # make check  the quick checks: format, lint, types, imports, unit tests
 # make bench  measure; ratios in one run, figures as JSON
-# make pictures  draw the README's pictures anew, from what the commands write
+# make pictures  draw the pictures of README and docs anew, from what commands and console show
+# make browser   install the Chromium that the browser tests drive, where it is missing and we may
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
-.PHONY: run setup test check lint bench pictures clean
+.PHONY: run setup test check lint browser bench pictures clean
 .DEFAULT_GOAL := run
 
 setup: $(STAMP)
@@ -34,14 +35,18 @@ lint: setup
 check: lint
 	@$(BIN)/python -m pytest tests/unit
 
-test: lint
+browser:
+	@tests/browser/install-chromium.sh
+
+test: lint browser
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 bench: setup
 	@$(BIN)/python -m benchmarks
 
-pictures: setup
+pictures: setup browser
 	@$(BIN)/python docs/pictures.py
+	@CPMQR_SCREENSHOTS=docs/images/console $(BIN)/python -m pytest tests/browser/test_screenshots.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -22,7 +22,7 @@ from cpmqr.wire import contract, envelope, sealed
 VERIFICATIONS_PATH: Final = "/v1/verifications"
 JSON_UTF8: Final = "application/json; charset=utf-8"
 SIGNED_WITH_KEY: Final = "01"  # whose key version type 00 names, since it has no key of its own
-_TRACE_RANDOM_BYTES: Final = 10  # with 14 digits of time before them: 34 of a trace number's 40 bytes
+_TRACE_RANDOM_BYTES: Final = 10  # 16 letters of Base32 behind 16 of time: 32 of a trace number's 40 bytes
 
 
 class TransportKey(Protocol):
@@ -170,8 +170,10 @@ class Wallet:
         return int(self._now())
 
     def trace_no(self) -> str:
-        """Make a trace number up."""
-        return korean_text(self.now_s) + self.entropy(_TRACE_RANDOM_BYTES).hex()
+        """Make a trace number up: it sorts by time, and no run of digits in it looks like a PAN."""
+        now = korean_text(self.now_s)
+        random = base64.b32encode(self.entropy(_TRACE_RANDOM_BYTES)).decode()
+        return f"{now[:8]}T{now[8:]}C{random}"
 
     def draft(
         self, *, pan: str = "", crypto_type: str = "01", trace_no: str = "", at_s: int | None = None

@@ -109,7 +109,7 @@ def _about_payload(cpmqr_data: str) -> Facts:
     payload = binascii.a2b_base64(cpmqr_data)
     objects = {item.tag: item for item in tlv.walk(tlv.parse(payload))}
     facts = [(name, objects[tag].value.hex().upper()) for tag, name in _COMPARED if tag in objects]
-    return (("payload", f"{len(payload)} bytes, {len(cpmqr_data)} characters of Base64"), *facts)
+    return (("payload", f"{len(payload)} bytes, {len(cpmqr_data)} characters"), *facts)
 
 
 def _about_answer(members: dict[str, str]) -> Facts:

@@ -48,7 +48,7 @@ export function verdict(answer) {
   const response = answer.body.PAYGW?.RESPONSE ?? answer.body;
   return {
     code: response.rslt_cd ?? response.RSLT_CD ?? "",
-    text: response.RSLT_MSG ?? response.detail ?? response.rslt_msg ?? response.title ?? "",
+    text: response.RSLT_MSG ?? [response.rslt_msg, response.detail].filter(Boolean).join(" · "),
     response,
   };
 }

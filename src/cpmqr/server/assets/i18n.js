@@ -1,6 +1,6 @@
 // Labels in two languages. What the gateway says stays as the gateway says it.
 
-const LABELS = {
+export const LABELS = {
   en: {
     skip: "Skip to the wallet",
     sandbox: "sandbox",

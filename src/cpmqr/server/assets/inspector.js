@@ -36,7 +36,7 @@ export function startInspector() {
       return;
     }
     const heads = ["time", "code", "cause", "call", "from", "ms"];
-    showIn("inspector-list", h("div", { class: "table-frame", tabindex: "0", role: "region", "aria-label": t("inspector") },
+    showIn("inspector-list", h("div", { class: "table-frame", tabindex: "0", role: "group", "aria-label": t("inspector") },
       h("table", {},
         h("thead", {}, h("tr", {}, heads.map((name) => h("th", { scope: "col", class: `col-${name}` }, t(name))))),
         h("tbody", {}, entries.flatMap((entry, index) => rows(entry, index < fresh))))));
@@ -54,8 +54,8 @@ export function startInspector() {
         "aria-expanded": String(isOpen),
         onclick: (event) => { event.stopPropagation(); toggle(); },
       }, codePill(entry.code, entry.http_status))),
-      h("td", { class: "col-cause" }, entry.cause),
-      h("td", { class: "col-call" }, `${entry.method} ${entry.path.replace("/paygw/", "")}`),
+      h("td", { class: "col-cause" }, entry.cause || h("span", { class: "quiet" }, entry.trace_no)),
+      h("td", { class: "col-call" }, `${entry.method} ${shortPath(entry.path)}`),
       h("td", { class: "col-from", title: entry.agent }, `${entry.source} ${shortAgent(entry.agent)}`),
       h("td", { class: "col-ms" }, entry.ms.toFixed(entry.ms < 10 ? 1 : 0)));
     return isOpen ? [row, detailRow(entry.number)] : [row];
@@ -65,7 +65,7 @@ export function startInspector() {
     const place = h("td", { colspan: "6" });
     api.requestDetail(number)
       .then((detail) => place.append(
-        detail.text ? h("p", { class: "step-text" }, detail.text) : "",
+        detail.steps.length ? "" : h("p", { class: "step-text" }, detail.text),
         exchangeTabs(detail, `${detail.method} ${detail.path} HTTP/1.1\n\n${pretty(detail.request.body)}`,
           answerText(detail.answer.http_status, detail.answer.body))))
       .catch(() => place.append(h("p", { class: "quiet" }, t("not_kept"))));
@@ -88,8 +88,11 @@ function clock(atS) {
   return `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}.${milliseconds}`;
 }
 
-// A browser's name for itself is a long story; its last word but one says enough.
+// A mapping value is 40 hex digits; eight tell it from the others here.
+const shortPath = (path) => path.replace("/paygw/", "").replace(/([0-9A-F]{8})[0-9A-F]{32}/, "$1…");
+
+// A browser's name for itself is a long story; one word of it says enough.
 function shortAgent(agent) {
-  const browser = agent.match(/(Firefox|Edg|Chrome|HeadlessChrome|Safari)\/(\d+)/);
+  const browser = agent.match(/(Firefox|Edg|Chrome|Safari)\/(\d+)/);
   return browser ? `${browser[1]} ${browser[2]}` : agent.split(" ")[0];
 }

@@ -7,8 +7,9 @@ const SECRET_CHARACTERS_SHOWN = 6;
 const PREVIEW_CHARACTERS_MAX = 34;
 let panels = 0;
 
+// Calls of /v1 that only read or change something have no code of the catalogue: their status stands for it.
 export const codePill = (code, status) =>
-  h("span", { class: `pill ${code === "0000" ? "good" : "bad"}` }, code || `HTTP ${status}`);
+  h("span", { class: `pill ${code === "0000" || (!code && status < 400) ? "good" : "bad"}` }, code || `${status}`);
 
 // The three views of an exchange as tabs. `request` and `answer` are text; `detail` comes from the inspector.
 export function exchangeTabs(detail, request, answer, extra = []) {

@@ -62,8 +62,8 @@ export function startTill(onSent) {
     const button = h("button", { type: "button", class: "primary", id: "authorise" }, t("authorise"));
     button.addEventListener("click", () => authorise(button));
     return h("div", { class: "authorise" }, button,
-      h("ol", { class: "attempts", role: "log", "aria-label": t("authorise") },
-        attempts.map(attemptLine).reverse()));
+      h("div", { role: "log", "aria-label": t("authorise") },
+        h("ol", { class: "attempts" }, attempts.map(attemptLine).reverse())));
   }
 
   async function authorise(button) {

@@ -46,7 +46,7 @@ export function startTriggers(setup, onSent) {
   function outcome(result) {
     return [
       h("span", { class: `pill ${result.good ? "good" : "bad"}`, title: result.text },
-        result.good ? `✓ ${result.code}` : `✕ ${result.code || `HTTP ${result.status}`}`),
+        result.good ? `✓ ${result.code}` : `✕ ${result.code || result.status}`),
       h("span", { class: "quiet" }, `${result.ms.toFixed(0)} ms`),
     ];
   }

@@ -17,11 +17,13 @@ export function startWallet(setup, { handOver, onSent }) {
   function fillChoices() {
     const [chosenToken, chosenType] = [token.value || "0", cryptoType.value || "01"];
     token.replaceChildren(...setup.tokens.map((item, index) =>
-      h("option", { value: index }, `${spaced(item.pan)} · ${t(`token_${item.state}`)} · ${item.profile}`)));
+      h("option", { value: index }, [spaced(item.pan), t(`token_${item.state}`), otherProfile(item)].filter(Boolean).join(" · "))));
     cryptoType.replaceChildren(...setup.crypto_types.map((item) =>
       h("option", { value: item.code }, `${item.code} · ${item.scheme}`)));
     [token.value, cryptoType.value] = [chosenToken, chosenType];
   }
+
+  const otherProfile = (item) => (item.profile === setup.tokens[0].profile ? "" : item.profile);
 
   async function issue() {
     const question = ++asked;
