@@ -266,8 +266,18 @@ class AuditStore(Protocol):
     async def list_events(self, *, state: str = "", after: str = "", limit: int = 100) -> list[Event]: ...
 
 
+class Connections(msgspec.Struct, frozen=True):
+    """How busy a store's pool is: connections at work, and how many there may be; 0 of 0 without a pool."""
+
+    in_use: int = 0
+    size: int = 0
+
+
 class Store(IssueStore, DirectoryStore, TokenStore, VerificationStore, AuditStore, Protocol):
     """Everything; each service takes the smaller protocol that it needs."""
+
+    @property
+    def connections(self) -> Connections: ...
 
     async def schema_version(self) -> int:
         """Give the schema's version; 0 for an empty database."""

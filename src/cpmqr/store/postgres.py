@@ -15,7 +15,7 @@ import asyncpg
 
 from cpmqr.errors import OutcomeUnknown, StoreUnavailable
 from cpmqr.store import retention, schema
-from cpmqr.store.base import Issued, IssueIntent, IssueOutcome
+from cpmqr.store.base import Connections, Issued, IssueIntent, IssueOutcome
 from cpmqr.store.postgres_days import (
     DAY_S,
     DAYS_AHEAD,
@@ -34,7 +34,7 @@ from cpmqr.store.postgres_issue import (
     outcomes,
     without_contests,
 )
-from cpmqr.store.postgres_pool import Pool, shielded, translate
+from cpmqr.store.postgres_pool import ANSWER_TIMEOUT_S, Pool, shielded, translate
 from cpmqr.store.transaction import Row, Transaction, Value
 from cpmqr.store.transactional import Step, TransactionalStore
 from cpmqr.store.verification import ClaimedMeanwhile
@@ -68,10 +68,17 @@ class PostgresStore(TransactionalStore):
     Args:
         dsn: a libpq URL, with one host or several.
         connections: how many there may be at once.
+        answer_timeout_s: after so long without an answer a connection is cut, and the outcome is unknown.
     """
 
-    def __init__(self, dsn: str, *, connections: int = CONNECTIONS) -> None:
-        self._pool = Pool(dsn, connections)
+    def __init__(
+        self, dsn: str, *, connections: int = CONNECTIONS, answer_timeout_s: float = ANSWER_TIMEOUT_S
+    ) -> None:
+        self._pool = Pool(dsn, connections, answer_timeout_s)
+
+    @property
+    def connections(self) -> Connections:
+        return Connections(self._pool.in_use, self._pool.size)
 
     async def issue(
         self, intents: Sequence[IssueIntent], issuer_keys: Mapping[str, str]

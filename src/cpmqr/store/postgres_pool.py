@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import urllib.parse
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, Final, TypeVar
@@ -28,6 +29,7 @@ ANSWER_TIMEOUT_S: Final = (
     STATEMENT_TIMEOUT_S + 3.0
 )  # the server's own timeout comes first, and is the better answer
 
+# A setting that the URL names (`?statement_timeout=…`) wins.
 _SETTINGS: Final = {
     "application_name": "cpmqr",
     "default_transaction_isolation": "read committed",
@@ -57,10 +59,14 @@ class Pool:
 
     Args:
         dsn: a libpq URL; several hosts may be named, and the one that takes writes is found.
+        answer_timeout_s: after so long a lease's connection is cut.
     """
 
-    def __init__(self, dsn: str, size: int) -> None:
+    def __init__(self, dsn: str, size: int, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> None:
         self._dsn = dsn
+        self._answer_timeout_s = answer_timeout_s
+        self.size = size
+        self.in_use = 0
         self._idle: deque[asyncpg.Connection] = deque()
         self._free = asyncio.Semaphore(size)
         self._closed = False
@@ -74,7 +80,8 @@ class Pool:
         """
         async with self._free:
             connection = await self._take()
-            timer = asyncio.get_running_loop().call_later(ANSWER_TIMEOUT_S, connection.terminate)
+            self.in_use += 1
+            timer = asyncio.get_running_loop().call_later(self._answer_timeout_s, connection.terminate)
             try:
                 yield connection
             except BaseException:
@@ -83,6 +90,7 @@ class Pool:
                 raise
             finally:
                 timer.cancel()
+                self.in_use -= 1
                 if not connection.is_closed():
                     self._idle.append(connection)
 
@@ -115,13 +123,13 @@ async def connect(dsn: str) -> asyncpg.Connection:
         StoreUnavailable: no such server answers.
         ConfigError: the URL can't be understood.
     """
-    attributes = None if "target_session_attrs" in dsn else "read-write"
     try:
+        named = urllib.parse.parse_qs(urllib.parse.urlsplit(dsn).query)
         connection = await asyncpg.connect(
             dsn,
             timeout=CONNECT_TIMEOUT_S,
-            server_settings=_SETTINGS,
-            target_session_attrs=attributes,
+            server_settings={name: value for name, value in _SETTINGS.items() if name not in named},
+            target_session_attrs=None if "target_session_attrs" in named else "read-write",
         )
     except (asyncpg.ClientConfigurationError, ValueError) as error:
         raise ConfigError(f"the database URL is wrong ({type(error).__name__}): see `cpmqr doctor`") from None

@@ -145,7 +145,7 @@ class _Lane:
             settle = functools.partial(_set_result, future, job(self._connection))
         except CpmqrError as error:
             settle = functools.partial(_set_exception, future, error)
-        except (sqlite3.Error, OverflowError) as error:
+        except (sqlite3.Error, OverflowError, UnicodeError) as error:
             settle = functools.partial(_set_exception, future, _unavailable(error))
         except Exception as error:  # a fault of ours must reach its caller, and not end the thread
             settle = functools.partial(_set_exception, future, error)
@@ -264,6 +264,8 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _unavailable(error: Exception) -> StoreUnavailable:
     if "no such table" in str(error) or "no such column" in str(error):
         return StoreUnavailable(f"the schema is not up to date ({error}): run `cpmqr db upgrade`")
+    if isinstance(error, OverflowError | UnicodeError):  # its text would repeat the value
+        return StoreUnavailable("a value does not fit its column")
     return StoreUnavailable(f"the database refused: {error}")
 
 

@@ -12,7 +12,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from cpmqr.model import Credential, IssueState, Requestor, Token, TokenState, WrappedKey
 from cpmqr.store import audit, directory, outbox, tokens, verification
-from cpmqr.store.base import Actor, AuditEntry, Claimed, ClaimIntent, Directory, Event, Found
+from cpmqr.store.base import Actor, AuditEntry, Claimed, ClaimIntent, Connections, Directory, Event, Found
 from cpmqr.store.transaction import Transaction
 
 P = ParamSpec("P")
@@ -22,6 +22,11 @@ Step = Callable[Concatenate[Transaction, P], Coroutine[Any, Any, Result]]
 
 class TransactionalStore(abc.ABC):
     """`DirectoryStore`, `TokenStore`, `VerificationStore` and `AuditStore` over either database."""
+
+    @property
+    def connections(self) -> Connections:
+        """How busy the pool is; a backend without one leaves it at that."""
+        return Connections()
 
     @abc.abstractmethod
     async def _read(self, step: Step[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
