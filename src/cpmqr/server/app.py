@@ -128,7 +128,7 @@ class GatewayApp:
             return  # dropped from the queue, since nobody is there to be answered
         await _send(send, reply, close=reply.rslt_cd == codes.TOO_LARGE, method=scope["method"])
         seconds = time.perf_counter() - started
-        self._observer.answered(reply, seconds)
+        self._observer.answered(reply, seconds, call.skew_s)
         if self._watch is not None:
             self._watch(call, reply, seconds, scope)
 

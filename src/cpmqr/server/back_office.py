@@ -56,7 +56,7 @@ class BackOffice:
             batch_max=storage.batch_max,
             lanes=storage.lanes if storage.database else 1,
             wait_max_s=storage.wait_max_s,
-            observe=observer.batch,
+            observe=observer.claim_batch,
         )
         calls = Calls(
             store,

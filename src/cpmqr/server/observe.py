@@ -1,4 +1,4 @@
-"""What the gateway tells of itself: JSON lines on standard error, Prometheus metrics. Nothing secret in either.
+"""What the gateway tells of itself: JSON lines on standard error, and metrics (`metrics.py`). Nothing secret in either.
 
 Logs are events with named fields, chosen here and nowhere else; a trace number is a wallet's own text, so a run of
 digits in it that could be a PAN is masked.
@@ -17,16 +17,16 @@ from typing import Final
 
 import msgspec
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
 
 from cpmqr.errors import CpmqrError
 from cpmqr.model import PAN_DIGITS_MIN, mask_pan
+from cpmqr.server.metrics import ATC_NEAR_END, Metrics
 from cpmqr.service.issue import Reply
 from cpmqr.wire import codes
 
 # A run of 13 digits or more, also in groups: "5350 2069 0000 0066".
 _PAN_LIKE = re.compile(r"\d(?:[ .-]?\d){12,}")
-ATC_NEAR_END: Final = 60_000
 _issue_lines: structlog.BytesLogger | None = None
 _FAULTS: Final = frozenset({codes.KEY_STORE, codes.TIMED_OUT, codes.INTERNAL, codes.OVERLOADED})
 
@@ -93,45 +93,24 @@ class Observer:
     def __init__(self, *, log_issues: bool) -> None:
         self._log_issues = log_issues
         self._log = structlog.get_logger()
-        self.registry = CollectorRegistry()
-        self._answers = Counter("cpmqr_answers", "Answers by code", ["code"], registry=self.registry)
-        self._repeats = Counter(
-            "cpmqr_repeats", "Retries that got their first answer again", registry=self.registry
-        )
-        self._duration = Histogram(
-            "cpmqr_answer_seconds",
-            "From a request's last byte to its answer",
-            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
-            registry=self.registry,
-        )
-        self._batch = Histogram(
-            "cpmqr_batch_size",
-            "Intents in one transaction",
-            buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
-            registry=self.registry,
-        )
-        self._queue_wait = Histogram(
-            "cpmqr_queue_wait_seconds", "How long a batch's eldest waited", registry=self.registry
-        )
-        self._commit = Histogram(
-            "cpmqr_commit_seconds", "One transaction of the issue path", registry=self.registry
-        )
-        self._near_end = Counter(
-            "cpmqr_atc_near_end",
-            f"Issues of tokens whose counter is over {ATC_NEAR_END} of 65535: replace them soon",
-            registry=self.registry,
-        )
-        self.waiting = Gauge(
-            "cpmqr_queue_waiting", "Intents that wait for a transaction", registry=self.registry
-        )
-        self.ready = Gauge("cpmqr_ready", "1 while the gateway takes requests", registry=self.registry)
-        self.directory_version = Gauge("cpmqr_directory_version", "Version in memory", registry=self.registry)
-        self._by_code = {code: self._answers.labels(code) for code in codes.CODES}
+        self.metrics = Metrics()
 
-    def answered(self, reply: Reply, seconds: float) -> None:
-        """Count and log an answer of the issue path."""
-        self._by_code[reply.rslt_cd].inc()
-        self._duration.observe(seconds)
+    @property
+    def registry(self) -> CollectorRegistry:
+        """Where the metrics of `/v1` and of notifications join."""
+        return self.metrics.registry
+
+    def answered(self, reply: Reply, seconds: float, skew_s: int | None = None) -> None:
+        """Count and log an answer of the issue path.
+
+        Args:
+            skew_s: request time less our clock; None where the request was not read so far, or not authenticated.
+        """
+        metrics = self.metrics
+        metrics.by_code[reply.rslt_cd].inc()
+        metrics.duration.observe(seconds)
+        if skew_s is not None:
+            metrics.skew(reply.requestor_id, skew_s)
         if reply.rslt_cd == codes.OK:
             self._issued(reply, seconds)
             return
@@ -147,9 +126,9 @@ class Observer:
 
     def _issued(self, reply: Reply, seconds: float) -> None:
         if reply.atc > ATC_NEAR_END:
-            self._near_end.inc()
+            self.metrics.near_end.inc()
         if reply.repeated:
-            self._repeats.inc()
+            self.metrics.repeats.inc()
         if not self._log_issues:
             return
         fields = {
@@ -170,10 +149,14 @@ class Observer:
             _issue_lines.msg(_encode({"event": "issued", "level": "info", "at": at, **fields}))
 
     def batch(self, size: int, waited_s: float, took_s: float) -> None:
-        """Note one transaction."""
-        self._batch.observe(size)
-        self._queue_wait.observe(waited_s)
-        self._commit.observe(took_s)
+        """Note one transaction of the issue path."""
+        self.metrics.batch.observe(size)
+        self.metrics.queue_wait.observe(waited_s)
+        self.metrics.commit.observe(took_s)
+
+    def claim_batch(self, _size: int, _waited_s: float, took_s: float) -> None:
+        """Note one transaction of verifications."""
+        self.metrics.claim_commit.observe(took_s)
 
     def incident(self, incident: str, error: BaseException) -> None:
         """Log an unexpected error with its traceback: lines of code, no values."""

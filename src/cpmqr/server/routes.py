@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -46,11 +46,11 @@ def make_routes(lifecycle: Lifecycle, observer: Observer, more: Sequence[BaseRou
 
     async def readyz(_: Request) -> Response:
         reason = await lifecycle.not_ready()
-        observer.ready.set(0 if reason else 1)
+        observer.metrics.ready.set(0 if reason else 1)
         return json_response({"status": reason or "ready"}, 503 if reason else 200)
 
     async def metrics(_: Request) -> Response:
-        return Response(generate_latest(observer.registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(observer.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
     app = Starlette(
         routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics), *more],

@@ -25,10 +25,11 @@ import structlog
 from prometheus_client import multiprocess
 
 from cpmqr.errors import ConfigError
+from cpmqr.server import metrics
 from cpmqr.server.settings import Listen, Settings
 
 READY_LINE: Final = b"ready\n"
-METRICS_FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client reads it when it is imported
+
 STEADY_S: Final = 10.0  # a worker that served for so long is replaced at once; else after a pause
 PAUSE_FIRST_S: Final = 0.5  # doubles up to the next
 PAUSE_MAX_S: Final = 30.0
@@ -132,7 +133,7 @@ class Supervisor:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             pass_fds=(descriptor,),
-            env={**os.environ, METRICS_FOLDER_VARIABLE: metrics_folder},
+            env={**os.environ, metrics.FOLDER_VARIABLE: metrics_folder},
             start_new_session=True,  # a terminal's Ctrl-C is the parent's to pass on
         )
         self._running[worker.pid] = worker

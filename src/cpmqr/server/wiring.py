@@ -148,16 +148,15 @@ class Gateway:
             CpmqrError: the gateway can't start; the message says why.
         """
         await self.access.refresh()
-        self.observer.directory_version.set(self.access.current.version)
-        self.observer.waiting.set_function(lambda: self.batcher.waiting)
-        self.observer.ready.set(1)
+        self.observer.metrics.sample_with(self._sample)
+        self.observer.metrics.ready.set(1)
         self._refresher = asyncio.create_task(self._keep_fresh())
         self.back_office.start()
 
     async def stop(self) -> None:
         """Finish what waits, then close."""
         self._draining = True
-        self.observer.ready.set(0)
+        self.observer.metrics.ready.set(0)
         if self._refresher is not None:
             self._refresher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -180,12 +179,19 @@ class Gateway:
     async def _carry_out(self, intents: Sequence[IssueIntent]) -> list[IssueOutcome]:
         return await self.store.issue(intents, self.access.current.issuer.current)
 
+    def _sample(self) -> None:
+        metrics, connections = self.observer.metrics, self.store.connections
+        metrics.directory_version.set(self.access.current.version)
+        metrics.waiting.set(self.batcher.waiting)
+        metrics.connections_in_use.set(connections.in_use)
+        metrics.connections_max.set(connections.size)
+
     async def _keep_fresh(self) -> None:
         while True:
             await asyncio.sleep(REFRESH_S)
             try:
+                self.observer.metrics.sample()
                 if await self.access.refresh():
-                    self.observer.directory_version.set(self.access.current.version)
                     self.observer.event("directory", version=self.access.current.version)
             except CpmqrError as error:
                 self.observer.trouble("directory not refreshed", why=str(error))

@@ -60,7 +60,11 @@ class Rules(msgspec.Struct, frozen=True):
 
 
 class Call:
-    """A request as the edge hands it over. `sent` is filled in as soon as the members are read."""
+    """A request as the edge hands it over.
+
+    `sent` is filled in as soon as the members are read; `skew_s`, the request time less the clock, once ENC_DATA has
+    been opened, which only a requestor who was authenticated comes to.
+    """
 
     __slots__ = (
         "alive",
@@ -70,6 +74,7 @@ class Call:
         "now_s",
         "sandbox_result",
         "sent",
+        "skew_s",
         "source",
     )
 
@@ -92,6 +97,7 @@ class Call:
         self.sandbox_result = sandbox_result
         self.alive = alive
         self.sent: dict[str, str] = {}
+        self.skew_s: int | None = None
 
 
 class Reply(msgspec.Struct, frozen=True, gc=False):
@@ -316,6 +322,7 @@ class Issuer:
         pan_index = vault.index(opened.pan.reveal())
         self._limits.take_token(principal.requestor, pan_index)
         now_s = call.now_s
+        call.skew_s = opened.request_at_s - now_s
         return IssueIntent(
             requestor_id=message.requestor_id,
             trace_no=message.trace_no,
@@ -325,7 +332,7 @@ class Issuer:
             issued_at_s=now_s,
             expires_at_s=now_s + self.rules.qr_ttl_s,
             month=korean_text(now_s)[2:6],
-            stale=abs(now_s - opened.request_at_s) > self.rules.window_s,
+            stale=abs(call.skew_s) > self.rules.window_s,
             profile=self.rules.dnf_profiles.get(message.dnf_dv, ""),
             app_dv=message.app_dv,
         )

@@ -12,7 +12,6 @@ import pytest
 import structlog
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client import generate_latest
 
 from cpmqr.errors import KeyUnavailable
 from cpmqr.server import observe
@@ -161,7 +160,7 @@ def test_metrics_count_answers_by_code_repeats_and_counters_near_their_end() -> 
     observer.answered(Reply(200, b"{}", "0000", atc=60_001, repeated=True), 0.01)
     observer.answered(Reply(404, b"{}", "4001"), 0.01)
     observer.batch(3, 0.001, 0.002)
-    text = generate_latest(observer.registry).decode()
+    text = observer.metrics.exposition().decode()
     for line in (
         'cpmqr_answers_total{code="0000"} 2.0',
         'cpmqr_answers_total{code="4001"} 1.0',
@@ -177,4 +176,4 @@ def test_metrics_count_answers_by_code_repeats_and_counters_near_their_end() -> 
 def test_two_observers_count_for_themselves() -> None:
     one, other = Observer(log_issues=False), Observer(log_issues=False)
     one.answered(ISSUED, 0.01)
-    assert 'cpmqr_answers_total{code="0000"} 0.0' in generate_latest(other.registry).decode()
+    assert 'cpmqr_answers_total{code="0000"} 0.0' in other.metrics.exposition().decode()
