@@ -69,6 +69,9 @@ def serve(
     if first_qr and not chosen.sandbox:
         raise ConfigError("--first-qr goes with --sandbox: outside it there is no wallet to be")
     startup.configure_logs(chosen)
+    supervisor.bound_socket(
+        chosen.listen
+    ).close()  # a taken port is told before anything is made, and in words
     if chosen.listen.workers > 1:
         raise typer.Exit(uvloop.run(_serve_with_workers(chosen, first_qr)))
     supervisor.bound_socket(
@@ -83,12 +86,12 @@ async def _serve(chosen: settings.Settings, first_qr: bool) -> None:
 
 
 async def _serve_with_workers(chosen: settings.Settings, first_qr: bool) -> int:
-    shared = supervisor.bound_socket(chosen.listen)
-    port: int = shared.getsockname()[1]
+    kept = supervisor.bound_socket(chosen.listen, shared=True)
+    port: int = kept.getsockname()[1]
     chosen = msgspec.structs.replace(chosen, listen=msgspec.structs.replace(chosen.listen, port=port))
     await startup.prepare(chosen)
     started = functools.partial(_started, chosen, first_qr, port)
-    return await supervisor.Supervisor(_WORKER, chosen, shared, started).run()
+    return await supervisor.Supervisor(_WORKER, chosen, kept, started).run()
 
 
 async def _started(chosen: settings.Settings, first_qr: bool, port: int) -> None:

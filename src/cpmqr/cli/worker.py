@@ -1,6 +1,6 @@
 """One of several workers: `python -m cpmqr.cli.worker DESCRIPTOR`, started by `server/supervisor.py` alone.
 
-The descriptor is that of the socket to take connections from; standard input brings the settings, and its end says
+The descriptor is that of the socket to listen on; standard input brings the settings, and its end says
 that the parent is gone.
 """
 
@@ -33,7 +33,7 @@ def main() -> int:
     return output.EXIT_DONE
 
 
-async def _serve(settings: Settings, shared: socket.socket) -> None:
+async def _serve(settings: Settings, own: socket.socket) -> None:
     gateway = await startup.open_gateway(settings, prepared=True)
     server = run.server(gateway, _say_ready)
 
@@ -42,7 +42,7 @@ async def _serve(settings: Settings, shared: socket.socket) -> None:
         server.should_exit = True
 
     asyncio.get_running_loop().add_reader(sys.stdin, drain)  # nothing more is ever sent: this is its end
-    await server.serve([shared])
+    await server.serve([own])
 
 
 async def _say_ready(_port: int) -> None:

@@ -1,11 +1,14 @@
-"""Several worker processes behind one listening socket: start them, replace one that dies, drain them all.
+"""Several worker processes on one port: start them, replace one that dies, drain them all.
 
-The parent binds the socket, and serves nothing itself. A worker is a process of its own that inherits the socket; it
-is given its settings as one line of JSON on standard input (they hold the database's password, so not on its command
-line), and says `ready` on standard output once it takes requests. Its standard input stays open: when the parent is
-gone, however it went, the worker reads the end of it and drains.
+Each worker listens on a socket of its own (SO_REUSEPORT), and the kernel deals connections out among them. One socket
+for all would not do: under uvloop whichever worker is awake takes every connection that waits, measured 64 of 64. The
+parent keeps the port, and serves nothing itself.
 
-uvicorn has a supervisor too, but it starts a worker that can't come up again and again for ever.
+A worker inherits its socket; it is given its settings as one line of JSON on standard input (they hold the database's
+password, so not on its command line), and says `ready` on standard output once it takes requests. Its standard input
+stays open: when the parent is gone, however it went, the worker reads the end of it and drains.
+
+uvicorn has a supervisor too, but with one socket, and it starts a worker that can't come up again and again for ever.
 """
 
 from __future__ import annotations
@@ -40,8 +43,8 @@ class Supervisor:
     """Keeps `settings.listen.workers` workers running until SIGTERM or SIGINT.
 
     Args:
-        command: a worker's command line; the number of the socket's file descriptor is added to it.
-        shared: a bound socket; each worker listens on it, and takes connections from it.
+        command: a worker's command line; the number of its socket's file descriptor is added to it.
+        settings: with the port itself, not 0. kept: holds the port (`bound_socket`) until the service ends.
         on_started: called once, when the first worker takes requests; an error of its ends the service.
     """
 
@@ -49,12 +52,12 @@ class Supervisor:
         self,
         command: Sequence[str],
         settings: Settings,
-        shared: socket.socket,
+        kept: socket.socket,
         on_started: Callable[[], Awaitable[None]],
     ) -> None:
         self._command = command
         self._settings = settings
-        self._shared = shared
+        self._kept = kept
         self._on_started = on_started
         self._log = structlog.get_logger()
         self._running: dict[int, asyncio.subprocess.Process] = {}
@@ -126,16 +129,16 @@ class Supervisor:
 
     @contextlib.asynccontextmanager
     async def _worker(self, metrics_folder: str) -> AsyncIterator[asyncio.subprocess.Process]:
-        descriptor = self._shared.fileno()
-        worker = await asyncio.create_subprocess_exec(
-            *self._command,
-            str(descriptor),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            pass_fds=(descriptor,),
-            env={**os.environ, metrics.FOLDER_VARIABLE: metrics_folder},
-            start_new_session=True,  # a terminal's Ctrl-C is the parent's to pass on
-        )
+        with bound_socket(self._settings.listen, shared=True) as own:
+            worker = await asyncio.create_subprocess_exec(
+                *self._command,
+                str(own.fileno()),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                pass_fds=(own.fileno(),),
+                env={**os.environ, metrics.FOLDER_VARIABLE: metrics_folder},
+                start_new_session=True,  # a terminal's Ctrl-C is the parent's to pass on
+            )
         self._running[worker.pid] = worker
         try:
             with contextlib.suppress(ConnectionError):
@@ -153,7 +156,7 @@ class Supervisor:
         """Pass a signal on to all workers; the first one ends the service, a second Ctrl-C ends it at once."""
         if not self._stopping.is_set():
             self._stopping.set()
-            self._shared.close()  # the workers close theirs: only then is a new connection refused
+            self._kept.close()
             loop = asyncio.get_running_loop()
             loop.call_later(self._settings.listen.drain_s + CLOSE_S, self._kill)
         for worker in list(self._running.values()):
@@ -171,8 +174,11 @@ async def _says_ready(worker: asyncio.subprocess.Process) -> bool:
     return await worker.stdout.readline() == READY_LINE
 
 
-def bound_socket(listen: Listen) -> socket.socket:
-    """Take the address, for workers to listen on.
+def bound_socket(listen: Listen, *, shared: bool = False) -> socket.socket:
+    """Take the address.
+
+    Args:
+        shared: other sockets of this user's may take it too, if they say the same.
 
     Raises:
         ConfigError: it is taken, or none of this machine's.
@@ -181,6 +187,8 @@ def bound_socket(listen: Listen) -> socket.socket:
     made = socket.socket(family, socket.SOCK_STREAM)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         made.bind((listen.host, listen.port))
     except OSError as error:
         made.close()
