@@ -53,7 +53,7 @@ class IadField(msgspec.Struct, frozen=True):
     """A part of the IAD.
 
     Attributes:
-        name: what it is.
+        name: what it is; CVR are the card verification results: what the card, or the wallet in its place, did.
         value: its bytes.
         offset: from the IAD's first byte.
         meaning: in words, or "".
@@ -133,7 +133,7 @@ def _read_bc(value: bytes) -> tuple[IadField, ...]:
     return (
         IadField("key index", value[:1], 0, "which issuer master key", inferred=True),
         IadField("cryptogram version", value[1:2], 1, inferred=True),
-        IadField("card verification results", value[2:8], 2, _bc_cvr(value[2]), inferred=True),
+        IadField("CVR", value[2:8], 2, _bc_cvr(value[2]), inferred=True),
         IadField("zeros", value[8:12], 8, "" if any(value[8:12]) else "always so in the payloads seen"),
         IadField("issue time", value[12:19], 12, korean if time.isdigit() else "not a time in BCD"),
         IadField("end", value[19:], 19, "always 01 in the payloads seen" if value[19] == 1 else ""),
@@ -149,7 +149,7 @@ def _read_vis(value: bytes, *, with_length_before_rest: bool) -> tuple[IadField,
         IadField("length", value[:1], 0),
         IadField("key index", value[1:2], 1, "which issuer master key"),
         IadField("cryptogram version", value[2:3], 2),
-        IadField("card verification results", value[3:7], 3, cvr_meaning(value[3:7])),
+        IadField("CVR", value[3:7], 3, cvr_meaning(value[3:7])),
     ]
     if with_length_before_rest:
         fields.append(IadField("issuer discretionary data", value[7:], 7))

@@ -39,7 +39,8 @@ DEPTH_MAX: Final = 4  # 61 › 63 › object is 3
 OBJECTS_MAX: Final = 64
 VALUE_CHARACTERS_MAX: Final = 1024  # two hex digits a byte: the 512 bytes that a reader must manage
 
-_TAG: Final = r"^(?:[0-9A-F]{2}|[0-9A-F][9BDF][0-9A-F]{2}|[13579BDF]F[0-9A-F]{2,4})$"
+# One byte; or, where its lower half says so, two or three.
+_TAG: Final = r"^(?!00)(?:[0-9A-F][0-9A-E]|[02468ACE]F|[13579BDF]F(?:[89A-F][0-9A-F])?[0-7][0-9A-F])$"
 PLACEHOLDER: Final = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _HEX_OR_NAME: Final = re.compile(r"([0-9A-Fa-f]+)|\{([a-z][a-z0-9_]*)\}|(\S)")
 _LAYOUT_STEP: Final = re.compile(r"\.(?:layout|objects)\[(\d+)\]")
@@ -187,11 +188,13 @@ class Profile:
         by_tag = {node.tag: node for node in all_nodes(nodes)}
         for tag in self.cryptogram_input:
             if tag not in by_tag:
-                raise self._error(f"the cryptogram covers {tag}, which the layout lacks", "$.cryptogram")
+                raise self._error(
+                    f"the cryptogram covers {tag}, which the layout lacks", "$.cryptogram.input"
+                )
             if any(
                 piece.name == "cryptogram" for inner in all_nodes([by_tag[tag]]) for piece in inner.pieces
             ):
-                raise self._error(f"the cryptogram can't cover itself: {tag}", "$.cryptogram")
+                raise self._error(f"the cryptogram can't cover itself: {tag}", "$.cryptogram.input")
 
     def _node(self, line: Line, step: tuple[int, ...], blanks: Mapping[str, str]) -> Iterator[Node]:
         """Give the object that a line of the layout makes; nothing where it is optional and empty."""
@@ -262,9 +265,7 @@ def _read(path: Path) -> str:
     try:
         with path.open("rb") as file:
             content = file.read(FILE_BYTES_MAX + 1)
-        if len(content) > FILE_BYTES_MAX:
-            raise ProfileError(f"over {FILE_BYTES_MAX} bytes: no profile", source=str(path))
-        return content.decode("utf-8")
+        text = content.decode("utf-8")
     except FileNotFoundError:
         known = ", ".join(BUILT_IN)
         raise ProfileError(f"neither a built-in profile ({known}) nor a file", source=str(path)) from None
@@ -272,6 +273,9 @@ def _read(path: Path) -> str:
         raise ProfileError("not UTF-8", source=str(path)) from None
     except (OSError, ValueError) as error:
         raise ProfileError(f"can't be read: {type(error).__name__}", source=str(path)) from None
+    if len(content) > FILE_BYTES_MAX:
+        raise ProfileError(f"over {FILE_BYTES_MAX} bytes: no profile", source=str(path))
+    return text
 
 
 def _line_of(text: str, path: str) -> int | None:
