@@ -55,11 +55,9 @@ def _content(content: bytes, name: str) -> str | bytes:
     if content.startswith(_PICTURE_STARTS):
         return _read_picture(content, name)
     try:
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return content
-    # The binary payload may happen to be ASCII as well; it begins with the byte 85, which no UTF-8 text does.
-    return text
+        return content  # the binary payload: it begins with the byte 85, which no UTF-8 text does
 
 
 def _read_picture(content: bytes, name: str) -> str:
