@@ -42,6 +42,7 @@ class Principal(msgspec.Struct, frozen=True):
         hash_keys: by CRYPTO_KEY_VER, likewise.
         check_values: by CRYPTO_TYPE and CRYPTO_KEY_VER, for the sandbox's explanations.
         dead_versions: state by CRYPTO_KEY_VER of what is pending, retired or unusable, for the sandbox's explanations.
+        webhook_keys: the live ones, the newest first.
     """
 
     requestor: Requestor
@@ -215,8 +216,21 @@ class Access:
             if suite.key_bytes == 0:
                 versions = {version for _, version in openers} | set(hash_keys)
                 openers |= {(code, version): suite.opener(b"") for version in versions}
-        networks = _networks(requestor)
-        return Principal(requestor, openers, hash_keys, check_values, dead_versions, networks)
+        return Principal(
+            requestor,
+            openers,
+            hash_keys,
+            check_values,
+            dead_versions,
+            _networks(requestor),
+            _webhook_keys(requestor, keyring),
+        )
+
+
+def _webhook_keys(requestor: Requestor, keyring: Keyring) -> tuple[bytes, ...]:
+    """The live ones, the newest first: a notification is signed with each."""
+    versions = keyring.versions(KeyPurpose.WEBHOOK, requestor.requestor_id)
+    return tuple(entry.secret.reveal() for entry in versions if entry.state is KeyState.ACTIVE)
 
 
 def _issuer_keys(keys: Iterable[WrappedKey], keyring: Keyring) -> IssuerKeys:
