@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -15,6 +17,10 @@ from cpmqr.client.authoriser import Authoriser
 from cpmqr.client.endpoint import Endpoint
 from cpmqr.client.issued import IssuedQrs
 from cpmqr.client.operator import Operator
+from cpmqr.server.wiring import DATABASE_FILE
+from cpmqr.service.requestors import Requestors
+from cpmqr.store.base import Actor
+from cpmqr.store.sqlite import SqliteStore
 from cpmqr.testing import TestGateway, gateway
 
 REQUESTOR_ID = "42000000066"
@@ -64,6 +70,21 @@ class Sides:
     def new_pan(self, **order: Any) -> str:
         """Provision a token of its own for a test; its PAN."""
         return self.operator.provision_token(requestor_id=REQUESTOR_ID, expiry="3012", **order).pan
+
+    def change_requestor(self, requestor_id: str = REQUESTOR_ID, **changes: Any) -> None:
+        """Change a requestor on the database, as `cpmqr requestor` does beside a running gateway."""
+
+        async def change() -> None:
+            store = SqliteStore.open(self.running.sandbox_file.with_name(DATABASE_FILE))
+            try:
+                await Requestors(store).change(
+                    Actor("test", "cli"), requestor_id, int(time.time()), **changes
+                )
+            finally:
+                await store.close()
+
+        asyncio.run(change())
+        self.operator.resume_requestor(REQUESTOR_ID)  # whatever changes the directory reads it anew at once
 
     def forgeries(self) -> float:
         """Read the counter of forgery attempts."""

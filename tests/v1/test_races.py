@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
-import subprocess
-import sys
 import threading
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
+from tests.process import serving
 
 from cpmqr.client import Wallet
 from cpmqr.client.authoriser import AsyncAuthoriser, Verdict
@@ -59,40 +56,6 @@ def test_a_verification_and_a_revocation_at_once_never_both_win(sides: Sides, pa
         assert outcome in {("0000", "5005"), ("5006", "revoked")}
 
 
-class Process:
-    """A sandbox gateway in a process of its own, so that it can be killed."""
-
-    def __init__(self, data: Path) -> None:
-        command = [sys.executable, "-m", "cpmqr", "serve", "--sandbox", "--data", str(data), "--port", "0"]
-        with (data.parent / "log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        self._file = data / "sandbox.json"
-        self._before = self._file.stat().st_mtime_ns if self._file.exists() else 0
-
-    def wait_ready(self) -> str:
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            if self._file.exists():
-                url = json.loads(self._file.read_text())["base_url"]
-                try:
-                    if not url.endswith(":0") and httpx.get(f"{url}/readyz", timeout=1).status_code == 200:
-                        return url
-                except httpx.HTTPError:
-                    pass
-            assert self._process.poll() is None, "the gateway ended"
-            time.sleep(0.05)
-        raise AssertionError("the gateway is not ready")
-
-    def kill(self) -> None:
-        self._process.send_signal(signal.SIGKILL)
-        self._process.wait()
-
-    def stop(self) -> None:
-        if self._process.poll() is None:
-            self._process.terminate()
-            self._process.wait(20)
-
-
 class Till(threading.Thread):
     """Asks one question after the other until the gateway is gone; None where the answer was lost."""
 
@@ -126,9 +89,8 @@ def ask_all(url: str, credential: str, asked: list[dict[str, str]], enough: thre
 @pytest.mark.slow
 def test_a_killed_gateway_answers_each_authorization_id_as_before(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    gateway = Process(data)
-    try:
-        url = gateway.wait_ready()
+    with serving(data) as gateway:
+        url = f"http://{gateway.host}:{gateway.port}"
         file = json.loads((data / "sandbox.json").read_text())
         credential = file["authoriser"]["authorization"]
         with Wallet.from_sandbox(data / "sandbox.json") as wallet:
@@ -146,14 +108,11 @@ def test_a_killed_gateway_answers_each_authorization_id_as_before(tmp_path: Path
         for till in tills:
             till.join()
             before |= till.answers
-        gateway = Process(data)
-        url = gateway.wait_ready()
+    with serving(data) as gateway:
         after: dict[str, bytes] = {}
-        for till in ask_all(url, credential, asked, enough):
+        for till in ask_all(f"http://{gateway.host}:{gateway.port}", credential, asked, enough):
             till.join()
             after |= till.answers
-    finally:
-        gateway.stop()
     assert 0 < len(before) < len(asked), "killed before the first or after the last answer: it shows nothing"
     assert {name: after[name] for name in before} == before
     for number in range(len(qrs)):

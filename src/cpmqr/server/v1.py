@@ -8,13 +8,15 @@ JSON: an operation's own struct, or a problem (RFC 9457) with the catalogue's co
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from typing import Final
 
 import msgspec
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from cpmqr.crypto.suites import Entropy
 from cpmqr.errors import CpmqrError, Refusal
@@ -30,6 +32,8 @@ from cpmqr.wire import codes, problem, strict, v1
 from cpmqr.wire.contract import korean_time_s
 from cpmqr.wire.envelope import charset_of
 from cpmqr.wire.operations import OPERATIONS, Operation
+
+Serve = Callable[[Operation, Request], Awaitable[Response]]
 
 _NO_BODY: Final = (b"", b"{}")  # some clients send an empty object where there is nothing to say
 _ENCODE: Final = msgspec.json.Encoder().encode
@@ -71,14 +75,7 @@ class V1:
             paths.setdefault(operation.path, {})[operation.method] = operation
         # A path without parameters first: /v1/qrs/batch is no handle.
         ordered = sorted(paths, key=lambda path: path.count("{"))
-        return [Route(path, self._endpoint(paths[path]), methods=list(paths[path])) for path in ordered]
-
-    def _endpoint(self, operations: dict[str, Operation]) -> Any:
-        async def serve(request: Request) -> Response:
-            operation = operations["GET" if request.method == "HEAD" else request.method]
-            return await self._serve(operation, request)
-
-        return serve
+        return [Route(path, _Path(paths[path], self._serve)) for path in ordered]
 
     async def _serve(self, operation: Operation, request: Request) -> Response:
         started = time.perf_counter()
@@ -145,6 +142,27 @@ class V1:
         incident = self._entropy(4).hex()
         self._observer.incident(incident, error)
         return self._problem(operation, Refusal(codes.INTERNAL, type(error).__name__), incident)
+
+
+class _Path:
+    """One path with its methods, as an ASGI application: so it has all of them, and answers 405 itself.
+
+    A route with a list of methods would hand the others on to the next that fits: GET /v1/qrs/batch to the one that
+    takes "batch" for a handle.
+    """
+
+    def __init__(self, operations: dict[str, Operation], serve: Serve) -> None:
+        self._operations = operations
+        self._serve = serve
+        self._allow = ", ".join([*operations, *(["HEAD"] if "GET" in operations else [])])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        operation = self._operations.get(method)
+        if operation is None:
+            raise HTTPException(405, headers={"Allow": self._allow})
+        response = await self._serve(operation, Request(scope, receive, send))
+        await response(scope, receive, send)
 
 
 async def _read_body(request: Request) -> bytes:
