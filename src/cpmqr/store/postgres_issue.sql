@@ -21,8 +21,9 @@ issuer_key AS (
 -- Each intent by itself, as contract §6 orders the checks; a trace number that is known is judged by the caller.
 judged AS (
     SELECT
-        intent.*, token.token_id, token.psn, token.expiry, token.service_code, token.discretionary,
-        token.atc_before, issuer_key.profile, issuer_key.dki,
+        intent.position, intent.requestor_id, intent.trace_no, intent.digest, intent.unpredictable_number,
+        intent.issued_at_s, intent.expires_at_s, intent.app_dv, token.token_id, token.psn, token.expiry,
+        token.service_code, token.discretionary, token.atc_before, issuer_key.profile, issuer_key.dki,
         first.digest AS first_digest, first.token_id AS first_token_id, first.atc AS first_atc,
         first.issued_at_s AS first_issued_at_s,
         CASE
@@ -37,7 +38,9 @@ judged AS (
         END AS refusal
     FROM (SELECT * FROM intent ORDER BY pan_index) AS intent
     LEFT JOIN LATERAL (
-        SELECT token.*, counter.atc AS atc_before
+        SELECT
+            token.token_id, token.requestor_id, token.state, token.expiry, token.psn, token.service_code,
+            token.discretionary, token.profile, counter.atc AS atc_before
         FROM token JOIN counter ON counter.token_id = token.token_id
         WHERE token.pan_index = intent.pan_index
         LIMIT 1
