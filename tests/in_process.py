@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
+import functools
+import shutil
+import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
@@ -65,8 +69,24 @@ class House:
         await self.gateway.access.refresh()
 
 
+@functools.cache
+def _seeded() -> Path:
+    """The data of a sandbox that has started once: seeding it for each test would cost most of its time."""
+    folder = Path(tempfile.mkdtemp(prefix="cpmqr-seeded-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+    async def seed() -> None:
+        gateway = await startup.open_gateway(load(None, sandbox=True, storage__data=str(folder)))
+        await gateway.store.close()
+
+    asyncio.run(seed())  # on a thread that has no loop
+    return folder
+
+
 @contextlib.asynccontextmanager
 async def opened(data: Path, *, sandbox: bool = True, **overrides: Any) -> AsyncIterator[House]:
+    if not (data / "sandbox.json").exists():
+        shutil.copytree(await asyncio.to_thread(_seeded), data, dirs_exist_ok=True)
     settings = load(None, sandbox=sandbox, storage__data=str(data), **overrides)
     gateway = await startup.open_gateway(settings)
     await gateway.start()

@@ -31,14 +31,17 @@ async def open_gateway(settings: Settings, *, prepared: bool = False) -> wiring.
     Raises:
         ConfigError: a key file is missing or readable by others, the schema is not this release's, …
         StoreUnavailable: the database does not answer.
+        KeyUnavailable: the keys in it do not open with this key-encryption key.
     """
     kek, store = _open(settings)
-    if not settings.sandbox:
-        await _check_schema(store)
-        return wiring.Gateway(settings, store, kek)
-    file = Path(settings.storage.data) / sandbox.FILE_NAME
-    seeds = sandbox.read(file) if prepared else await _seed(settings, store, kek)
-    return wiring.Gateway(settings, store, kek, seeds)
+    try:
+        gateway = await _make_gateway(settings, store, kek, prepared)
+        # Its server would do it too, and make a traceback of a failure.
+        await gateway.access.refresh()
+    except BaseException:
+        await store.close()
+        raise
+    return gateway
 
 
 async def prepare(settings: Settings) -> None:
@@ -67,6 +70,17 @@ def base_url(settings: Settings, port: int) -> str:
 def _open(settings: Settings) -> tuple[KeyEncryptionKey, Store]:
     data = Path(settings.storage.data)
     return sandbox.kek(data) if settings.sandbox else wiring.open_kek(settings), wiring.open_store(settings)
+
+
+async def _make_gateway(
+    settings: Settings, store: Store, kek: KeyEncryptionKey, prepared: bool
+) -> wiring.Gateway:
+    if not settings.sandbox:
+        await _check_schema(store)
+        return wiring.Gateway(settings, store, kek)
+    file = Path(settings.storage.data) / sandbox.FILE_NAME
+    seeds = sandbox.read(file) if prepared else await _seed(settings, store, kek)
+    return wiring.Gateway(settings, store, kek, seeds)
 
 
 async def _seed(settings: Settings, store: Store, kek: KeyEncryptionKey) -> sandbox.SandboxFile:

@@ -6,6 +6,7 @@ import datetime
 import http.client
 import ipaddress
 import json
+import re
 import socket
 import sqlite3
 import ssl
@@ -126,6 +127,18 @@ def test_outside_the_sandbox_there_is_no_start_without_a_private_key_encryption_
         assert readable.returncode == 2
         assert "chmod 600" in readable.stderr
         assert "Traceback" not in readable.stderr
+
+
+@pytest.mark.parametrize("mode", [[], ["--sandbox"]], ids=["deployment", "sandbox"])
+def test_another_key_encryption_key_is_told_with_both_check_values(tmp_path: Path, mode: list[str]) -> None:
+    data = tmp_path / "var"
+    with serving(data) as process:
+        assert process.terminate() == 0
+    (data / "kek.key").write_text("07" * 32)
+    done = _serve(*mode, "--data", str(data), "--port", "0")
+    assert done.returncode in (2, 3)
+    assert re.search("wrapped under KEK [0-9A-F]{6}, this one is [0-9A-F]{6}", done.stderr)
+    assert "Traceback" not in done.stderr
 
 
 def test_outside_the_sandbox_an_old_schema_is_not_changed_by_a_start(tmp_path: Path) -> None:

@@ -69,14 +69,10 @@ def serve(
     if first_qr and not chosen.sandbox:
         raise ConfigError("--first-qr goes with --sandbox: outside it there is no wallet to be")
     startup.configure_logs(chosen)
-    supervisor.bound_socket(
-        chosen.listen
-    ).close()  # a taken port is told before anything is made, and in words
+    # A taken port is told before anything is made, and in words.
+    supervisor.bound_socket(chosen.listen).close()
     if chosen.listen.workers > 1:
         raise typer.Exit(uvloop.run(_serve_with_workers(chosen, first_qr)))
-    supervisor.bound_socket(
-        chosen.listen
-    ).close()  # a taken port is told before anything is made, and in words
     uvloop.run(_serve(chosen, first_qr))
 
 

@@ -70,9 +70,16 @@ def load_profiles(settings: Settings) -> dict[str, CompiledProfile]:
 
     Raises:
         ProfileError: with file and line.
+        ConfigError: DNF_DV is to choose one that there is not.
     """
-    profiles = [Profile.load(name) for name in (*BUILT_IN, *settings.issuing.profile_files)]
-    return {profile.name: profile.compile() for profile in profiles}
+    loaded = [Profile.load(name) for name in (*BUILT_IN, *settings.issuing.profile_files)]
+    profiles = {profile.name: profile.compile() for profile in loaded}
+    for dnf_dv, name in settings.issuing.dnf_profiles.items():
+        if name not in profiles:
+            raise ConfigError(
+                f"dnf_profiles: {dnf_dv} is to choose {name!r}; there are {', '.join(sorted(profiles))}"
+            )
+    return profiles
 
 
 def load_suites() -> None:
