@@ -28,14 +28,6 @@ FLAGS: Final = (
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.browser)
-            item.add_marker(pytest.mark.xdist_group("browser"))
-
-
 @pytest.fixture(scope="session")
 def chromium() -> str:
     path = os.environ.get("CPMQR_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)

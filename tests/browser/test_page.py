@@ -13,6 +13,8 @@ from tests.browser.conftest import OpenPage
 
 from cpmqr.testing import TestGateway
 
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+
 VENDOR = Path(__file__).parent / "vendor"
 AXE = VENDOR / "axe.min.js"
 

@@ -6,11 +6,14 @@ import base64
 import re
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, expect
 from tests.browser.camera import film
 from tests.browser.conftest import OpenPage
 
 from cpmqr.testing import TestGateway, gateway
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 
 def cpmqr_data(page: Page) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import Page, expect
 from tests.browser.conftest import OpenPage
 
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+
+IAD_TIME_AT = 75  # 12 bytes into the value of 9F10
 ATC_AT = 83  # of tag 9F36 in a payload of the page's profile
 
 
@@ -32,6 +36,15 @@ def test_pointing_at_a_meaning_lights_its_bytes_up(open_page: OpenPage) -> None:
     read(page)
     page.locator(".line", has_text="Application Transaction Counter").hover()
     assert lit_bytes(page) == list(range(ATC_AT, ATC_AT + 5))
+
+
+def test_a_part_of_the_iad_lights_up_alone(open_page: OpenPage) -> None:
+    page = open_page()
+    read(page)
+    page.locator(".line.part", has_text="issue time").hover()
+    assert lit_bytes(page) == list(range(IAD_TIME_AT, IAD_TIME_AT + 7))
+    page.locator(".byte").nth(IAD_TIME_AT).hover()
+    expect(page.locator(".line.lit")).to_contain_text("Korean time")
 
 
 def test_arrow_keys_walk_over_bytes_and_meanings(open_page: OpenPage) -> None:

@@ -9,9 +9,12 @@ import io
 import os
 from pathlib import Path
 
+import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 from tests.browser.conftest import OpenPage
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 COLOURS = 256  # a palette keeps a picture of a page at a third of its size; nobody sees the difference
 

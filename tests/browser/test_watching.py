@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from playwright.sync_api import expect
 from tests.browser.conftest import OpenPage
 
 from cpmqr.testing import TestGateway
 from cpmqr.wire import codes
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 
 def test_the_inspector_shows_another_clients_request_as_it_comes_and_explains_it(

@@ -5,21 +5,36 @@ import { t } from "./i18n.js";
 
 const BYTES_A_ROW = 8;
 
-// The objects in the order of their bytes, each with where its value begins and where it ends.
+// The objects in the order of their bytes, each with where its value begins and where it ends. Where a value's parts
+// are whole bytes (an IAD's are), each part is a row of its own.
 function layOut(objects, depth = 0, rows = []) {
   for (const object of objects) {
     const valueAt = object.offset + object.header.length / 2;
+    const whole = wholeByteParts(object);
     rows.push({
       ...object,
+      parts: object.parts.filter((part) => !whole.includes(part)),
       depth,
       index: rows.length,
       tagEnd: object.offset + object.tag.length / 2,
       valueAt,
       end: valueAt + object.length,
     });
+    let at = valueAt;
+    for (const part of whole) {
+      const end = at + part.value.length / 2;
+      rows.push({ ...part, tag: object.tag, isPart: true, depth: depth + 1, index: rows.length,
+        offset: at, tagEnd: at, valueAt: at, end, parts: [], children: [] });
+      at = end;
+    }
     layOut(object.children, depth + 1, rows);
   }
   return rows;
+}
+
+function wholeByteParts(object) {
+  const parts = object.parts.filter((part) => /^([0-9A-F]{2})+$/.test(part.value));
+  return parts.map((part) => part.value).join("") === object.value ? parts : [];
 }
 
 // `explained` is the gateway's explanation of a payload; `aside` stands beside the heading.
@@ -79,9 +94,9 @@ function byteCell(octet, offset, owner) {
 }
 
 function meaningLine(row) {
-  const line = h("button", { type: "button", class: "line" },
+  const line = h("button", { type: "button", class: row.isPart ? "line part" : "line" },
     h("span", { class: "line-offset" }, threeDigits(row.offset)),
-    h("span", { class: "line-tag" }, row.tag),
+    h("span", { class: "line-tag" }, row.isPart ? "" : row.tag),
     h("span", { class: "line-what" },
       h("span", { class: "line-name" }, row.name),
       row.children.length ? null : h("span", { class: "line-value" }, row.value.replaceAll("*", "•")),

@@ -31,7 +31,7 @@ export function startTriggers(setup, onSent) {
       h("span", { class: "trigger-code" }, item.code),
       h("div", { class: "trigger-what" },
         h("p", {}, isKorean() ? item.text : item.meaning, " ",
-          h("span", { class: "quiet" }, t("http", { status: item.http_status }))),
+          h("span", { class: "quiet" }, t("http", { status: item.http_status }), retryHint(item))),
         h("p", { class: "quiet" }, isKorean() ? item.how_ko : item.how)),
       h("div", { class: "trigger-result", role: "status" }, result ? outcome(result) : ""),
       h("button", {
@@ -42,6 +42,9 @@ export function startTriggers(setup, onSent) {
         onclick: () => tryOne(item.code).then(render),
       }, t("try")));
   }
+
+  const retryHint = (item) =>
+    (item.retry && item.retry !== "no" ? ` · ${t("retry", { how: item.retry })}` : "");
 
   function outcome(result) {
     return [
