@@ -295,11 +295,11 @@ def test_ten_thousand_levels_of_nesting_are_1001(opening: bytes) -> None:
 )
 def test_the_costliest_body_of_64_kib_takes_no_more_than_a_blink(members: str) -> None:
     body = body_with(members)
-    started = time.perf_counter()
+    started = time.process_time()
     with contextlib.suppress(Refusal):
         envelope.read_request(body)
     assert (
-        time.perf_counter() - started < 0.2
+        time.process_time() - started < 0.2
     )  # 5 to 30 ms when measured; what grows by the square takes over 400
 
 
