@@ -14,7 +14,7 @@ So no tree is walked and no length is computed while a wallet waits. What was tr
 from __future__ import annotations
 
 from binascii import a2b_hex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter, itemgetter
 from typing import Final
 
@@ -39,6 +39,7 @@ ISSUE_FIELDS: Final = {
 }
 __all__ = ["CardData", "CompiledProfile", "Node", "Piece"]
 
+_TRACK2_PIECES: Final = ("pan", "D", "expiry", "service_code", "discretionary")  # `CardData.track2`
 _TEMPLATES_MAX: Final = 64  # shapes times seconds; more are of no use, since seconds pass
 _KEY_INDEX: Final = {spelled: bytes([n]) for n in range(256) for spelled in (f"{n:02X}", f"{n:02x}")}
 
@@ -136,10 +137,17 @@ class CompiledProfile:
         Raises:
             EncodeError: a value does not fit its place.
         """
-        if len(cryptogram) != self._cryptogram_bytes:
-            raise EncodeError("the cryptogram's length is not the profile's", tag="9F26")
         template = self._templates.get((card.shape, issued_at, dki)) or self._template(card, issued_at, dki)
-        return template.payload(card, atc, unpredictable_number, cryptogram)
+        if len(unpredictable_number) != 4 or len(cryptogram) != self._cryptogram_bytes:
+            raise _wrong_width()
+        try:
+            counter = atc.to_bytes(2)
+        except OverflowError:
+            raise _wrong_width() from None
+        variables = (counter, unpredictable_number, card.track2, card.psn_bytes, cryptogram)
+        if template.runs:
+            return b"".join(template.payload(variables + template.run_bytes(card) + template.constants))
+        return b"".join(template.payload(variables + template.constants))
 
     def expected_cryptogram(
         self,
@@ -156,7 +164,10 @@ class CompiledProfile:
         """
         scheme = self._need_scheme()
         template = self._templates.get((card.shape, issued_at, dki)) or self._template(card, issued_at, dki)
-        data = template.signed(card, atc, unpredictable_number)
+        if not 0 <= atc <= ATC_MAX or len(unpredictable_number) != 4:
+            raise _wrong_width()
+        variables = (atc.to_bytes(2), unpredictable_number, card.track2, card.psn_bytes, b"")
+        data = b"".join(template.signed(variables + template.run_bytes(card) + template.constants))
         return generate_arqc(encrypt, card.pan, card.psn, atc, data, scheme)
 
     def cryptogram_over(
@@ -208,14 +219,25 @@ class CompiledProfile:
 
 
 class _Run(msgspec.Struct, frozen=True):
-    """Card fields that make whole bytes together, as a text: `%sD%s%s%sF`."""
+    """Card fields that make whole bytes together, as a text: `%sD%s%s0F`."""
 
     text: str
     fields: tuple[str, ...]
 
 
 _Part = bytes | str | _Run
-"""A part of a template: a constant, the name of an issue's field, or card fields."""
+"""A part of a template: a constant, the name of a field, or card fields in a layout of the profile's own."""
+
+# Variables that nearly every layout has, in the order in which `CompiledProfile` lines them up. Runs come after
+# them, constants last: so a variable's place depends on nothing.
+_VARIABLES: Final = ("atc", "unpredictable_number", "track2", "psn", "cryptogram")
+_Picker = Callable[[tuple[bytes, ...]], tuple[bytes, ...]]
+
+
+def _wrong_width() -> EncodeError:
+    return EncodeError(
+        "the ATC is 0 to 65535, the unpredictable number 4 bytes, the cryptogram the profile's"
+    )
 
 
 class _Shape:
@@ -224,8 +246,14 @@ class _Shape:
     def __init__(self, nodes: Sequence[Node], input_tags: Sequence[str], card: CardData) -> None:
         widths = CARD_FIELDS | {"pan": len(card.pan), "discretionary": len(card.discretionary)}
         by_tag = {node.tag: node for node in reversed(all_nodes(nodes))}
-        self._payload = [part for node in nodes for part in _object_parts(node, widths)]
-        self._input = [part for tag in input_tags for part in _value_parts(by_tag[tag], widths)]
+        payload = [part for node in nodes for part in _object_parts(node, widths)]
+        signed = [part for tag in input_tags for part in _value_parts(by_tag[tag], widths)]
+        runs = list(dict.fromkeys([part for part in (*payload, *signed) if isinstance(part, _Run)]))
+        place = {part: number for number, part in enumerate((*_VARIABLES, *runs))}
+        # What is left: a constant, a place among the variables, or a field that becomes a constant in `at`.
+        self._payload = [place.get(part, part) for part in payload]
+        self._signed = [place.get(part, part) for part in signed]
+        self._runs = tuple([(run.text, attrgetter(*run.fields)) for run in runs])
 
     def at(self, issued_at: str, dki: str) -> _Template:
         """Make the template for one second and key index."""
@@ -234,60 +262,62 @@ class _Shape:
             raise EncodeError("the key index is 2 hex digits", tag="9F10")
         if len(issued_at) != 14 or not (issued_at.isascii() and issued_at.isdigit()):
             raise EncodeError("the issue time is yyyymmddHHMMSS", tag="9F10")
-        known: dict[_Part, _Part] = {"issued_at": a2b_hex(issued_at), "dki": index}
-        payload = list(_merged([known.get(part, part) for part in self._payload]))
-        signed = list(_merged([known.get(part, part) for part in self._input]))
-        return _Template(payload, signed)
-
-
-# Variables that nearly every layout has, as bytes, in the order in which `_Template` lines them up.
-_TRACK2: Final = _Run("%s", ("track2",))
-_VARIABLES: Final[tuple[_Part, ...]] = (
-    "atc",
-    "unpredictable_number",
-    "cryptogram",
-    _TRACK2,
-    _Run("%s", ("psn",)),
-)
-_TRACK2_PIECES: Final = ("pan", "D", "expiry", "service_code", "discretionary")
+        known = {"issued_at": a2b_hex(issued_at), "dki": index}
+        # With the empty constant each order has two members at least: itemgetter gives a bare item for one.
+        constants = [b""]
+        base = len(_VARIABLES) + len(self._runs)
+        payload = _order(self._payload, known, constants, base)
+        signed = _order(self._signed, known, constants, base)
+        return _Template(tuple(constants), payload, signed, self._runs)
 
 
 class _Template:
-    """What is left to do for one payload: put constants and variables in order, and join them."""
+    """What is left to do for one payload: put variables and constants in order, and join them.
 
-    __slots__ = ("_constants", "_extra", "_payload_order", "_signed_order")
+    Attributes:
+        constants: what does not change. payload, signed: pick from `variables + runs + constants`.
+        runs: card fields in a layout of the profile's own; () for most profiles.
+    """
 
-    def __init__(self, payload: Sequence[_Part], signed: Sequence[_Part]) -> None:
-        parts = [*payload, *signed]
-        # With the empty constant each order has two members at least: itemgetter gives a bare item for one.
-        self._constants = (b"", *dict.fromkeys([part for part in parts if isinstance(part, bytes)]))
-        runs = list(dict.fromkeys([part for part in parts if isinstance(part, _Run)]))
-        self._extra = [(run.text, attrgetter(*run.fields)) for run in runs if run not in _VARIABLES]
-        lined_up = [*self._constants, *_VARIABLES, *[run for run in runs if run not in _VARIABLES]]
-        place = {part: number for number, part in enumerate(lined_up)}
-        self._payload_order = itemgetter(0, 0, *[place[part] for part in payload])
-        self._signed_order = itemgetter(0, 0, *[place[part] for part in signed])
+    __slots__ = ("constants", "payload", "runs", "signed")
 
-    def payload(self, card: CardData, atc: int, unpredictable_number: bytes, cryptogram: bytes) -> bytes:
-        return b"".join(self._payload_order(self._line_up(card, atc, unpredictable_number, cryptogram)))
+    def __init__(
+        self,
+        constants: tuple[bytes, ...],
+        payload: _Picker,
+        signed: _Picker,
+        runs: tuple[tuple[str, Callable[[CardData], object]], ...],
+    ) -> None:
+        self.constants = constants
+        self.payload = payload
+        self.signed = signed
+        self.runs = runs
 
-    def signed(self, card: CardData, atc: int, unpredictable_number: bytes) -> bytes:
-        return b"".join(self._signed_order(self._line_up(card, atc, unpredictable_number, b"")))
+    def run_bytes(self, card: CardData) -> tuple[bytes, ...]:
+        return tuple([a2b_hex(text % fields(card)) for text, fields in self.runs])
 
-    def _line_up(
-        self, card: CardData, atc: int, unpredictable_number: bytes, cryptogram: bytes
-    ) -> tuple[bytes, ...]:
-        """Put all constants and variables side by side, for an order to pick from."""
-        if not 0 <= atc <= ATC_MAX or len(unpredictable_number) != 4:
-            raise EncodeError("the ATC is 0 to 65535, the unpredictable number 4 bytes", tag="9F36")
-        variables = (atc.to_bytes(2, "big"), unpredictable_number, cryptogram, card.track2, card.psn_bytes)
-        if self._extra:
-            return (
-                self._constants
-                + variables
-                + tuple([a2b_hex(text % fields(card)) for text, fields in self._extra])
-            )
-        return self._constants + variables
+
+def _order(
+    parts: Sequence[bytes | str | int | _Run], known: Mapping[str, bytes], constants: list[bytes], base: int
+) -> _Picker:
+    """Make a picker, joining constants that stand side by side and adding them to `constants`."""
+    order = [base, base]
+    constant = b""
+    for part in parts:
+        if isinstance(part, int):
+            if constant:
+                order.append(base + len(constants))
+                constants.append(constant)
+                constant = b""
+            order.append(part)
+        elif isinstance(part, bytes):
+            constant += part
+        elif isinstance(part, str):
+            constant += known[part]
+    if constant:
+        order.append(base + len(constants))
+        constants.append(constant)
+    return itemgetter(*order)
 
 
 def all_nodes(nodes: Sequence[Node]) -> list[Node]:
@@ -332,7 +362,7 @@ def _value_parts(node: Node, widths: Mapping[str, int]) -> list[_Part]:
             raise EncodeError(f"the value of {node.tag} has an odd number of digits", tag=node.tag)
         pieces.append(Piece(node.pad))
     if node.pad == "F" and [piece.hex_digits or piece.name for piece in node.pieces] == list(_TRACK2_PIECES):
-        return [_TRACK2]
+        return ["track2"]
     parts: list[_Part] = []
     digits: list[Piece] = []
     for piece in pieces:
@@ -346,22 +376,9 @@ def _value_parts(node: Node, widths: Mapping[str, int]) -> list[_Part]:
 
 def _digits_part(pieces: Sequence[Piece]) -> list[_Part]:
     names = tuple([piece.name for piece in pieces if piece.name])
+    if names == ("psn",) and len(pieces) == 1:
+        return ["psn"]
     text = "".join([piece.hex_digits or "%s" for piece in pieces])
     if names:
         return [_Run(text, names)]
     return [bytes.fromhex(text)] if text else []
-
-
-def _merged(parts: Sequence[_Part]) -> Iterator[_Part]:
-    """Join constants that have come to stand side by side."""
-    constant = b""
-    for part in parts:
-        if isinstance(part, bytes):
-            constant += part
-            continue
-        if constant:
-            yield constant
-            constant = b""
-        yield part
-    if constant:
-        yield constant

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime
 import enum
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -374,12 +375,11 @@ class _Walk:
 
 def paths(objects: Sequence[DataObject], prefix: str = "") -> Iterator[tuple[str, DataObject]]:
     """Give every object with its path, such as "61/63/9F26"; "61[2]/4F" where a tag repeats among its siblings."""
-    tags = [item.tag for item in objects]
-    repeats = len(set(tags)) < len(tags)
+    often = Counter([item.tag for item in objects])
     seen: dict[str, int] = {}
     for item in objects:
         seen[item.tag] = seen.get(item.tag, 0) + 1
-        number = f"[{seen[item.tag]}]" if repeats and tags.count(item.tag) > 1 else ""
+        number = f"[{seen[item.tag]}]" if often[item.tag] > 1 else ""
         path = f"{prefix}{item.tag}{number}"
         yield path, item
         yield from paths(item.children, f"{path}/")
