@@ -163,4 +163,4 @@ async def test_a_requestor_revokes_its_own_unused_issues(store: Store) -> None:
     assert await store.revoke_issues(ACTOR, OTHER_REQUESTOR_ID, [(1, 1)], NOW_S) == [None]
     assert await state_of(store, 1) is IssueState.ISSUED
     lines = [line for line in await store.audit_page() if line.action == "qr.revoke"]
-    assert [line.detail for line in lines] == [{"issues": [[1, 2]]}]
+    assert [line.detail for line in lines] == [{"issues": [{"token": f"{1:016x}", "atc": 2}]}]

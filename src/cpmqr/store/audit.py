@@ -70,6 +70,11 @@ async def head(tx: Transaction) -> tuple[int, bytes]:
     return seq, chain
 
 
+def token_subject(token_id: int) -> str:
+    """Name a token as commands and answers do: 16 hex digits."""
+    return f"{token_id:016x}"
+
+
 def page_limit(limit: int) -> int:
     """Hold a page's size to 1..PAGE_MAX."""
     return max(1, min(limit, PAGE_MAX))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from cpmqr.model import Token, TokenState
-from cpmqr.store.audit import Line, page_limit, write_line, write_lines
+from cpmqr.store.audit import Line, page_limit, token_subject, write_line, write_lines
 from cpmqr.store.base import Actor
 from cpmqr.store.transaction import Transaction
 
@@ -108,7 +108,7 @@ async def set_state(
         return read_token(rows[0])
     await tx.execute("UPDATE token SET state = $2 WHERE token_id = $1", token_id, state.value)
     detail = {"pan": rows[0][5], "from": rows[0][11], "to": state.value}
-    await write_line(tx, actor, "token.state", str(token_id), detail, now_s)
+    await write_line(tx, actor, "token.state", token_subject(token_id), detail, now_s)
     return await by_id(tx, token_id)
 
 
@@ -137,4 +137,4 @@ def _added_line(token: Token) -> Line:
         "profile": token.profile,
         "expiry": token.expiry,
     }
-    return "token.add", str(token.token_id), detail
+    return "token.add", token_subject(token.token_id), detail

@@ -10,7 +10,7 @@ import msgspec
 
 from cpmqr.model import Issue, IssueState, TokenState
 from cpmqr.store import outbox
-from cpmqr.store.audit import write_line
+from cpmqr.store.audit import token_subject, write_line
 from cpmqr.store.base import Actor, Claimed, ClaimIntent, Found
 from cpmqr.store.tokens import read_token, token_columns
 from cpmqr.store.transaction import Transaction, value_rows
@@ -125,7 +125,8 @@ async def revoke(
         states[token_id, atc] = state
     await tx.execute_many("UPDATE issue SET state = 'revoked' WHERE token_id = $1 AND atc = $2", revoked)
     if revoked:
-        await write_line(tx, actor, "qr.revoke", requestor_id, {"issues": revoked}, now_s)
+        detail = {"issues": [{"token": token_subject(token_id), "atc": atc} for token_id, atc in revoked]}
+        await write_line(tx, actor, "qr.revoke", requestor_id, detail, now_s)
     return [states[key] for key in issues]
 
 
