@@ -173,6 +173,7 @@ def hostile_payloads() -> dict[str, bytes]:
     return {
         "empty values": framed(b"\x50\x00" * filling)[:size],
         "unknown values": framed(b"\xc1\x00" * filling)[:size],
+        "distinct values": framed(bytes.fromhex("4F05A000000003") + _distinct(size - 32)),
         "templates": head + b"\x61\x00" * filling,
         "common data": head + b"\x62\x00" * filling,
         "deep templates": (head + deep * (size // len(deep)))[:size],
@@ -186,6 +187,15 @@ def hostile_payloads() -> dict[str, bytes]:
         "endless tag": b"\x9f" + b"\x81" * (size - 1),
         "random": random.Random(1).randbytes(size),
     }
+
+
+def _distinct(size: int) -> bytes:
+    """Give as many empty values of different tags as there is room for."""
+    tags = [bytes((first, second)) for first in (0x1F, 0x5F, 0x9F, 0xDF) for second in range(1, 128)]
+    tags += [bytes((0x9F, 0x81, second)) for second in range(128)] + [
+        bytes((0xDF, 0x81, second)) for second in range(128)
+    ]
+    return b"".join([tag + b"\x00" for tag in tags])[: size // 4 * 4]
 
 
 @pytest.mark.parametrize("kind", sorted(hostile_payloads()))

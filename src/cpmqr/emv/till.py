@@ -194,10 +194,11 @@ class Till:
 def _accepted(template: DataObject, supported: bytes, common: DataObject | None) -> TillResult:
     parts = [(template, TAG_TRANSPARENT["61"])] + ([(common, TAG_TRANSPARENT["62"])] if common else [])
     poi = tuple([item for part, transparent in parts for item in part.children if item.tag != transparent])
-    primitive = [item.tag for item in poi if not item.is_template]
-    for tag in primitive:
-        if primitive.count(tag) > 1:
-            return TillResult(Outcome.ERROR, f"{tag} stands twice in the POI data", "CPM 5.1.10")
+    seen: set[str] = set()
+    for item in poi:
+        if item.tag in seen and not item.is_template:
+            return TillResult(Outcome.ERROR, f"{item.tag} stands twice in the POI data", "CPM 5.1.10")
+        seen.add(item.tag)
     values = {item.tag: item.value for item in reversed(poi)}
     pan = _pan(values)
     if pan is None:
