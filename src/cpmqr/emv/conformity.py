@@ -30,10 +30,10 @@ def differences(profile: Profile, payload: Payload) -> list[Finding]:
 
     A payload whose first object is not 85 is compared as it stands.
     """
-    where = {id(item): path for path, item in paths(payload.objects)}
-
-    def finding(rule: str, text: str, item: DataObject | None) -> Finding:
-        return Finding(
+    found = list(islice(_compare(profile.layout, payload.objects, None), FINDINGS_MAX))
+    where = paths(payload.objects, {id(item) for _, _, item in found})
+    return [
+        Finding(
             Level.WARNING,
             rule,
             text,
@@ -42,9 +42,8 @@ def differences(profile: Profile, payload: Payload) -> list[Finding]:
             where.get(id(item), ""),
             f"profile {profile.name}",
         )
-
-    told = islice(_compare(profile.layout, payload.objects, None), FINDINGS_MAX)
-    return [finding(*found) for found in told]
+        for rule, text, item in found
+    ]
 
 
 def _compare(

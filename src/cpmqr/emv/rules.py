@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime
 import enum
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -183,18 +183,18 @@ class _Walk:
     def __init__(self, payload: Payload, today: datetime.date | None) -> None:
         self.payload = payload
         self.today = today
-        self.counted = {Level.ERROR: 0, Level.WARNING: 0}
+        self.room = {Level.ERROR: FINDINGS_MAX, Level.WARNING: FINDINGS_MAX}
         self.noted: list[tuple[Level, str, str, DataObject | None, str]] = []
 
     def findings(self) -> list[Finding]:
         objects = self.payload.objects
         self.text(self.payload.source)
         self.frame(objects)
-        self.values(objects, "")
         self.applications(objects)
+        self.values(objects, "")
         if not self.noted:
             return []
-        where = {id(item): path for path, item in paths(objects)}
+        where = paths(objects, {id(item) for _, _, _, item, _ in self.noted})
         return [
             Finding(
                 level,
@@ -209,8 +209,8 @@ class _Walk:
         ]
 
     def note(self, level: Level, rule: str, text: str, item: DataObject | None, section: str) -> None:
-        self.counted[level] += 1
-        if self.counted[level] <= FINDINGS_MAX:
+        if self.room[level]:
+            self.room[level] -= 1
             self.noted.append((level, rule, text, item, section))
 
     def text(self, source: Source | None) -> None:
@@ -266,8 +266,7 @@ class _Walk:
             tag = item.tag
             limits = _LIMITS.get(tag)
             if limits is None:
-                text = f"{tag} is not in our dictionary; a till keeps it"
-                self.note(Level.WARNING, "unknown-tag", text, item, "CPM 5.1.10")
+                self.unknown(item)
             else:
                 shortest, longest, test = limits
                 if not shortest <= len(item.value) <= longest or (test is not None and not test(item.value)):
@@ -280,7 +279,14 @@ class _Walk:
             if item.children:
                 self.values(item.children, tag)
 
+    def unknown(self, item: DataObject) -> None:
+        if self.room[Level.WARNING]:
+            text = f"{item.tag} is not in our dictionary; a till keeps it"
+            self.note(Level.WARNING, "unknown-tag", text, item, "CPM 5.1.10")
+
     def wrong_value(self, item: DataObject) -> None:
+        if not self.room[Level.ERROR]:
+            return
         definition = TAGS[item.tag]
         rule, text = definition.fault(item.value) or ("format", "not what it should be")
         self.note(Level.ERROR, rule, f"{definition.name}: {text}", item, definition.source)
@@ -373,13 +379,18 @@ class _Walk:
             self.note(Level.WARNING, "expired", "the expiry is past", item, section)
 
 
-def paths(objects: Sequence[DataObject], prefix: str = "") -> Iterator[tuple[str, DataObject]]:
-    """Give every object with its path, such as "61/63/9F26"; "61[2]/4F" where a tag repeats among its siblings."""
+def paths(objects: Sequence[DataObject], wanted: Collection[int], prefix: str = "") -> dict[int, str]:
+    """Give the paths of some objects, such as "61/63/9F26"; "61[2]/4F" where a tag repeats among its siblings.
+
+    `wanted` and the answer know objects by their `id`.
+    """
+    told: dict[int, str] = {}
     often = Counter([item.tag for item in objects])
     seen: dict[str, int] = {}
     for item in objects:
         seen[item.tag] = seen.get(item.tag, 0) + 1
-        number = f"[{seen[item.tag]}]" if often[item.tag] > 1 else ""
-        path = f"{prefix}{item.tag}{number}"
-        yield path, item
-        yield from paths(item.children, f"{path}/")
+        if item.children or id(item) in wanted:
+            number = f"[{seen[item.tag]}]" if often[item.tag] > 1 else ""
+            path = told[id(item)] = f"{prefix}{item.tag}{number}"
+            told |= paths(item.children, wanted, f"{path}/") if item.children else {}
+    return told
