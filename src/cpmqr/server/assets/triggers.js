@@ -44,7 +44,7 @@ export function startTriggers(setup, onSent) {
   }
 
   const retryHint = (item) =>
-    (item.retry && item.retry !== "no" ? ` · ${t("retry", { how: item.retry })}` : "");
+    (item.retry && item.retry !== "no" ? ` · ${t("retry", { how: t(`retry_${item.retry}`) })}` : "");
 
   function outcome(result) {
     return [
