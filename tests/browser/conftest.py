@@ -36,7 +36,9 @@ def chromium() -> str:
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(
+    scope="module"
+)  # it runs an event loop in this thread, which tests of other folders need free
 def playwright() -> Iterator[Playwright]:
     with sync_playwright() as running:
         yield running
@@ -48,7 +50,7 @@ def camera_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("camera") / "film.y4m"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(playwright: Playwright, chromium: str, camera_file: Path) -> Iterator[Browser]:
     launched = playwright.chromium.launch(
         executable_path=chromium,
