@@ -19,7 +19,12 @@ _EVENT: Final = f"SELECT {_COLUMNS} FROM event"  # noqa: S608  (our own column n
 def event_id_of(now_s: int, *parts: str) -> str:
     """Name an event: 10 hex digits of its time, so that names sort by it, and 22 of a hash of what it is about."""
     digest = hashlib.sha256("\x00".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
-    return f"{now_s:010x}{digest[:22]}"
+    return f"{first_event_id(now_s)}{digest[:22]}"
+
+
+def first_event_id(at_s: int) -> str:
+    """Give what sorts before every event of this second, and after those of the seconds before."""
+    return f"{at_s:010x}"
 
 
 async def put(tx: Transaction, events: Sequence[tuple[str, str, str, bytes, int]]) -> None:

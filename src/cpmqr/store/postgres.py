@@ -46,6 +46,7 @@ CONNECTIONS: Final = (
     4  # for each worker: more make no batch quicker, and each costs the server some megabytes
 )
 _ATTEMPTS_MAX: Final = 5  # a race is lost once or twice; more often means something else
+_STEP_TIMEOUT_S: Final = 6 * 3600.0  # an index over a large table takes its time
 # One schema change at a time in the whole cluster; the number is ours, and means nothing.
 _UPGRADE_LOCK: Final = "SELECT pg_advisory_xact_lock(4271890030)"
 
@@ -74,6 +75,7 @@ class PostgresStore(TransactionalStore):
     def __init__(
         self, dsn: str, *, connections: int = CONNECTIONS, answer_timeout_s: float = ANSWER_TIMEOUT_S
     ) -> None:
+        self._dsn = dsn
         self._pool = Pool(dsn, connections, answer_timeout_s)
 
     @property
@@ -164,8 +166,12 @@ class PostgresStore(TransactionalStore):
 
     async def upgrade(self) -> list[str]:
         """Bring the schema up to date, and make room for the coming days; the names of the steps taken."""
-        steps = schema.steps(schema.Dialect.POSTGRES)
-        taken = [step.name for step in steps if await self._write(_take_step, step)]
+        patient = PostgresStore(self._dsn, connections=1, answer_timeout_s=_STEP_TIMEOUT_S)
+        try:
+            steps = schema.steps(schema.Dialect.POSTGRES)
+            taken = [step.name for step in steps if await patient._write(_take_step, step)]
+        finally:
+            await patient.close()
         await self.prepare_days(int(time.time()))
         return taken
 

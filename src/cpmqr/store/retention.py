@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from cpmqr.store.outbox import first_event_id
 from cpmqr.store.transaction import Transaction
 
 STEP_ROWS_MAX: Final = 5_000  # rows of one kind in one transaction: some tens of milliseconds
@@ -44,8 +45,8 @@ async def purge_answers(tx: Transaction, before_s: int, limit: int) -> int:
     )
     events = await tx.execute(
         "DELETE FROM event WHERE event_id IN (SELECT event_id FROM event"
-        " WHERE state = 'delivered' AND created_at_s < $1 ORDER BY event_id LIMIT $2)",
-        before_s,
+        " WHERE state = 'delivered' AND event_id < $1 ORDER BY event_id LIMIT $2)",
+        first_event_id(before_s),
         step_rows(limit),
     )
     return verifications + events
