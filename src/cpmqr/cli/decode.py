@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from cpmqr.cli import output
 from cpmqr.cli.payload_input import read_payload
-from cpmqr.errors import DecodeError
+from cpmqr.errors import ConfigError, DecodeError
 
 if TYPE_CHECKING:
+    from cpmqr.emv.cpm import Payload
     from cpmqr.emv.explain import Explanation
+    from cpmqr.emv.profile import Profile
+    from cpmqr.emv.rules import Finding
 
 _STYLES: Final = {"meaning": "", "part": "", "error": "bold red", "warning": "yellow"}
 _WIDTH_MIN: Final = 80
@@ -42,6 +47,12 @@ def decode(
             "--profile", help="Also tell what a scheme's profile does otherwise: a name or a TOML file."
         ),
     ] = None,
+    issuer_key_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also check the cryptogram, under the issuer master key in this file (hex) and by --profile.",
+        ),
+    ] = None,
 ) -> None:
     """Explain a payload: every object with its bytes, its name, what it says, and every rule that is broken.
 
@@ -51,12 +62,14 @@ def decode(
 
     - `cpmqr decode hQVDUFYw…`
     - `cpmqr decode screenshot.png --profile unionpay`
+    - `cpmqr decode hQVDUFYw… --profile bc-domestic --issuer-key-file master.hex`
     - `cpmqr request --json | jq -r .CPMQR_DATA | cpmqr decode - --json`
     """
     from cpmqr.emv.explain import explain
-    from cpmqr.emv.profile import Profile
+    from cpmqr.emv.profile import Profile as ProfileFile
 
-    wanted = Profile.load(profile) if profile is not None else None
+    wanted = ProfileFile.load(profile) if profile is not None else None
+    proof = _proof(wanted, issuer_key_file) if issuer_key_file is not None else None
     try:
         source = read_payload(payload)
     except DecodeError as error:
@@ -65,15 +78,42 @@ def decode(
         output.print_json(_unreadable(error))
         raise typer.Exit(output.EXIT_NEGATIVE) from None
     today = datetime.now(UTC).astimezone().date()
-    explanation = explain(source, show_pan=show_pan, lenient=lenient, profile=wanted, today=today)
+    explanation = explain(source, show_pan=show_pan, lenient=lenient, profile=wanted, today=today, more=proof)
     if as_json:
         output.print_json(explanation.to_dict())
     else:
         _draw(explanation)
+        if proof is not None and "cryptogram" not in [finding.rule for finding in explanation.findings]:
+            print("\n✓ the cryptogram is the one that this issuer master key gives")
         if not explanation.valid and not lenient:
             _advise_lenient(source)
     if not explanation.valid:
         raise typer.Exit(output.EXIT_NEGATIVE)
+
+
+def _proof(profile: Profile | None, path: Path) -> Callable[[Payload], list[Finding]]:
+    """Make the check of cryptograms under the key in a file.
+
+    Raises:
+        ConfigError: no profile that has a cryptogram, or no key of its kind in the file.
+    """
+    from cpmqr.crypto.blocks import aes_ecb, tdes_ecb
+    from cpmqr.emv.proof import check_cryptograms
+
+    if profile is None or not profile.master_key_algorithm:
+        raise ConfigError("--issuer-key-file needs --profile, of a scheme whose payloads have a cryptogram")
+    try:
+        key = bytes.fromhex(path.read_text("ascii").strip())
+    except (OSError, ValueError):
+        raise ConfigError(f"{path} can't be read as a key in hex") from None
+    length = {"tdes-112": 16, "aes-128": 16, "aes-256": 32}[profile.master_key_algorithm]
+    if len(key) != length:
+        raise ConfigError(
+            f"profile {profile.name} takes a key of {length} bytes ({profile.master_key_algorithm})"
+        )
+    encrypt = tdes_ecb(key) if profile.master_key_algorithm == "tdes-112" else aes_ecb(key)
+    compiled = profile.compile()
+    return lambda payload: check_cryptograms(compiled, encrypt, payload)
 
 
 def _draw(explanation: Explanation) -> None:

@@ -117,7 +117,7 @@ def verify_arqc(
 
 
 def arpc_method_1(session_key: bytes, arqc: bytes, response_code: bytes) -> bytes:
-    """Answer an ARQC with a response code: TDES of the two, xored.
+    """Answer an ARQC with a response code: TDES of the two, xored. With AES take method 2.
 
     Args:
         session_key: 16 bytes, the ARQC's own.

@@ -8,7 +8,7 @@ renderer can't leak them, whether by value, by a template's bytes or in words.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -124,6 +124,7 @@ def explain(
     lenient: bool = False,
     profile: Profile | None = None,
     today: datetime.date | None = None,
+    more: Callable[[Payload], list[Finding]] | None = None,
 ) -> Explanation:
     """Explain a payload, right or wrong. Raises nothing.
 
@@ -133,14 +134,17 @@ def explain(
         lenient: as for `examine`.
         profile: also tell what a scheme's profile does otherwise.
         today: also tell which expiries are past.
+        more: gives further findings on the payload, such as `check_cryptograms` does.
     """
+    if isinstance(payload, Payload) and (payload.source is None or payload.source.binary != payload.raw):
+        payload = payload.raw  # built or changed: its objects have no places yet
     if isinstance(payload, Payload):
-        if payload.source is None or payload.source.binary != payload.raw:
-            payload = payload.raw  # built or changed: its objects have no places yet
-        else:
-            found = validate(payload, profile=profile, today=today)
-            return _explanation(Examination(payload, tuple(found)), show_pan)
-    return _explanation(examine(payload, lenient=lenient, profile=profile, today=today), show_pan)
+        examined = Examination(payload, tuple(validate(payload, profile=profile, today=today)))
+    else:
+        examined = examine(payload, lenient=lenient, profile=profile, today=today)
+    if more is not None and examined.payload is not None:
+        examined = Examination(examined.payload, (*examined.findings, *more(examined.payload)))
+    return _explanation(examined, show_pan)
 
 
 def finding_text(finding: Finding) -> str:

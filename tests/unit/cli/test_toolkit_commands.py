@@ -20,7 +20,8 @@ from cpmqr.cli.main import main
 from cpmqr.emv import qr
 from cpmqr.errors import ConfigError, DecodeError, EncodeError, ProfileError
 
-FIELD = json.loads((Path(__file__).parents[2] / "vectors" / "cpm.json").read_text("utf-8"))
+VECTORS = Path(__file__).parents[2] / "vectors"
+FIELD = json.loads((VECTORS / "cpm.json").read_text("utf-8"))
 BY_ID = {entry["id"]: entry for entry in FIELD}
 SAMPLE = BY_ID["bc-sample"]["base64"]
 PAN = "5350206900000066"
@@ -119,6 +120,24 @@ class TestDecode:
         result = run("decode", BY_ID["upi-cn-1"]["base64"], "--profile", "unionpay")
         assert result.exit_code == 0
         assert "another order: 4F 57 63 5F34 [profile unionpay]" in result.stdout
+
+    def test_it_checks_the_cryptogram_under_a_key_from_a_file(self, run: Any, tmp_path: Path) -> None:
+        example = json.loads((VECTORS / "contract.json").read_text("utf-8"))["payload"][1]
+        path = tmp_path / "master.hex"
+        path.write_text(example["issuer_master_key_hex"] + "\n")
+        options = ["--profile", "bc-domestic", "--issuer-key-file", str(path)]
+        good = run("decode", example["cpmqr_data"], *options)
+        assert good.exit_code == 0
+        assert "✓ the cryptogram is the one that this issuer master key gives" in good.stdout
+        wrong = run("decode", SAMPLE, "--json", *options)
+        assert wrong.exit_code == 1
+        finding = json.loads(wrong.stdout)["findings"][-1]
+        assert (finding["rule"], finding["tag"], finding["offset"]) == ("cryptogram", "9F26", 45)
+        assert "no cryptogram" in run("decode", BY_ID["emvco-ex1"]["base64"], *options).stdout
+        assert isinstance(run("decode", SAMPLE, *options[2:]).exception, ConfigError)
+        assert isinstance(run("decode", SAMPLE, "--profile", "qris", *options[2:]).exception, ConfigError)
+        path.write_text("00" * 8)
+        assert "takes a key of 16 bytes" in str(run("decode", SAMPLE, *options).exception)
 
     def test_it_reads_stdin_as_text_as_bytes_and_as_a_picture(self, run: Any, tmp_path: Path) -> None:
         for stdin in (SAMPLE + "\n", bytes.fromhex(BY_ID["bc-sample"]["hex"]), qr.png(SAMPLE)):
