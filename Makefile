@@ -39,7 +39,7 @@ browser:
 	@tests/browser/install-chromium.sh
 
 test: lint browser
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 bench: setup
 	@$(BIN)/python -m benchmarks
