@@ -12,7 +12,14 @@ class Proxy:
     """Forwards bytes between one port of ours and the server, until told otherwise."""
 
     def __init__(self, server: str) -> None:
-        self._server = server
+        parts = urllib.parse.urlsplit(server)
+        settings = {name: values[0] for name, values in urllib.parse.parse_qs(parts.query).items()}
+        self._host = settings.pop("host", parts.hostname or "127.0.0.1")
+        self._server_port = int(settings.pop("port", parts.port or 5432))
+        self._credential = parts.username or "postgres"
+        if parts.password:
+            self._credential += f":{parts.password}"
+        self._rest = f"{parts.path}?{urllib.parse.urlencode(settings)}"
         self._writers: set[asyncio.StreamWriter] = set()
         self.answers = True
         self.port = 0
@@ -20,15 +27,7 @@ class Proxy:
     @property
     def url(self) -> str:
         """The server's URL, by way of this proxy."""
-        parts = urllib.parse.urlsplit(self._server)
-        query = {
-            name: values[0] for name, values in urllib.parse.parse_qs(parts.query).items() if name != "host"
-        }
-        user = parts.username or "postgres"
-        password = f":{parts.password}" if parts.password else ""
-        return (
-            f"postgresql://{user}{password}@127.0.0.1:{self.port}{parts.path}?{urllib.parse.urlencode(query)}"
-        )
+        return f"postgresql://{self._credential}@127.0.0.1:{self.port}{self._rest}"
 
     def cut(self) -> None:
         """End all connections at once."""
@@ -36,12 +35,10 @@ class Proxy:
             writer.transport.abort()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        parts = urllib.parse.urlsplit(self._server)
-        folder = urllib.parse.parse_qs(parts.query).get("host", [""])[0]
-        if folder.startswith("/"):
-            upstream = await asyncio.open_unix_connection(f"{folder}/.s.PGSQL.{parts.port or 5432}")
+        if self._host.startswith("/"):
+            upstream = await asyncio.open_unix_connection(f"{self._host}/.s.PGSQL.{self._server_port}")
         else:
-            upstream = await asyncio.open_connection(parts.hostname, parts.port or 5432)
+            upstream = await asyncio.open_connection(self._host, self._server_port)
         self._writers |= {writer, upstream[1]}
         await asyncio.gather(
             self._forward(reader, upstream[1], towards_us=False),
