@@ -20,6 +20,7 @@ from typing import Any, Final, TypeVar
 import asyncpg
 
 from cpmqr.errors import ConfigError, CpmqrError, OutcomeUnknown, StoreUnavailable
+from cpmqr.store.postgres_hosts import connect_to_primary
 
 Result = TypeVar("Result")
 
@@ -81,7 +82,7 @@ class Pool:
         async with self._free:
             connection = await self._take()
             self.in_use += 1
-            timer = asyncio.get_running_loop().call_later(self._answer_timeout_s, connection.terminate)
+            timer = asyncio.get_running_loop().call_later(self._answer_timeout_s, self._cut, connection)
             try:
                 yield connection
             except BaseException:
@@ -93,6 +94,11 @@ class Pool:
                 self.in_use -= 1
                 if not connection.is_closed():
                     self._idle.append(connection)
+
+    def _cut(self, connection: asyncpg.Connection) -> None:
+        """Give a connection up that does not answer, and all others: they are most likely to the same server."""
+        connection.terminate()
+        self.drop_idle()
 
     def drop_idle(self) -> None:
         """Cut all connections that nobody uses: their server has become a standby, or is going away."""
@@ -125,26 +131,30 @@ async def connect(dsn: str) -> asyncpg.Connection:
     """
     try:
         named = urllib.parse.parse_qs(urllib.parse.urlsplit(dsn).query)
-        connection = await asyncpg.connect(
+        connection = await connect_to_primary(
             dsn,
             timeout=CONNECT_TIMEOUT_S,
             server_settings={name: value for name, value in _SETTINGS.items() if name not in named},
             target_session_attrs=None if "target_session_attrs" in named else "read-write",
         )
+        await _insist_on_durability(connection)
     except (asyncpg.ClientConfigurationError, ValueError) as error:
         raise ConfigError(f"the database URL is wrong ({type(error).__name__}): see `cpmqr doctor`") from None
     except asyncpg.PostgresError as error:
         raise StoreUnavailable(f"PostgreSQL refuses the connection: {describe(error)}") from None
     except (TimeoutError, OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise StoreUnavailable(f"PostgreSQL can't be reached ({type(error).__name__})") from None
-    await _insist_on_durability(connection)
     return connection
 
 
 async def _insist_on_durability(connection: asyncpg.Connection) -> None:
     # An answered issue must survive a crash, whatever is set for the rest of this database. Stronger settings stay.
-    if await connection.fetchval("SHOW synchronous_commit") == "off":
-        await connection.execute("SET synchronous_commit = on")
+    try:
+        if await connection.fetchval("SHOW synchronous_commit", timeout=CONNECT_TIMEOUT_S) == "off":
+            await connection.execute("SET synchronous_commit = on", timeout=CONNECT_TIMEOUT_S)
+    except BaseException:
+        connection.terminate()
+        raise
 
 
 async def shielded(work: Coroutine[Any, Any, Result]) -> Result:
