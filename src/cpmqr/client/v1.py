@@ -27,7 +27,15 @@ from cpmqr.client.answer import Answer, retry_after_s
 from cpmqr.client.endpoint import Endpoint
 from cpmqr.client.exchange import Failed, Failure
 from cpmqr.client.http import Body, DeadlineTransport, client_options, failure_of, ssl_context, within
-from cpmqr.errors import ConfigError, CpmqrError, OutcomeUnknown, Refused, Unreachable, UntrustedAnswer
+from cpmqr.errors import (
+    ConfigError,
+    CpmqrError,
+    EncodeError,
+    OutcomeUnknown,
+    Refused,
+    Unreachable,
+    UntrustedAnswer,
+)
 from cpmqr.wire import codes, problem, v1
 
 Kind = TypeVar("Kind")
@@ -72,7 +80,13 @@ def post(
 
 
 def path_of(*parts: str) -> str:
-    """Write a path below `/v1`."""
+    """Write a path below `/v1`.
+
+    Raises:
+        EncodeError: an id that would lead to another path.
+    """
+    if any(part in ("", ".", "..") for part in parts):
+        raise EncodeError("an id is not empty, and no dots alone")
     return "/v1/" + "/".join(quote(part, safe="") for part in parts)
 
 
