@@ -78,7 +78,7 @@ class Gateway:
                 self.end_headers()
                 self.wfile.write(content)
 
-            do_GET = do_POST = serve  # noqa: N815  (the standard library's names)
+            do_GET = do_POST = serve
 
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
