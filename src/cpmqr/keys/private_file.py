@@ -67,11 +67,16 @@ def write_private(path: Path, content: bytes, *, replace: bool = False) -> None:
 def _refuse_open_mode(status: os.stat_result, path: Path, what: str) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise ConfigError(f"{what} {path} is not a file")
-    if os.name == "posix" and status.st_mode & 0o077:
+    if os.name == "posix" and status.st_mode & 0o077 and not _is_credential(status):
         mode = stat.S_IMODE(status.st_mode)
         raise ConfigError(
             f"{what} {path} can be read or written by others (mode {mode:04o}): run `chmod 600 {path}`"
         )
+
+
+def _is_credential(status: os.stat_result) -> bool:
+    # systemd's LoadCredential gives a service's user a file of root's by an ACL, whose mask shows as the group's bits.
+    return stat.S_IMODE(status.st_mode) == 0o440 and status.st_uid == status.st_gid == 0
 
 
 def _sync_directory(path: Path) -> None:
