@@ -263,7 +263,6 @@ class _Shape:
         if len(issued_at) != 14 or not (issued_at.isascii() and issued_at.isdigit()):
             raise EncodeError("the issue time is yyyymmddHHMMSS", tag="9F10")
         known = {"issued_at": a2b_hex(issued_at), "dki": index}
-        # With the empty constant each order has two members at least: itemgetter gives a bare item for one.
         constants = [b""]
         base = len(_VARIABLES) + len(self._runs)
         payload = _order(self._payload, known, constants, base)
@@ -301,7 +300,7 @@ def _order(
     parts: Sequence[bytes | str | int | _Run], known: Mapping[str, bytes], constants: list[bytes], base: int
 ) -> _Picker:
     """Make a picker, joining constants that stand side by side and adding them to `constants`."""
-    order = [base, base]
+    order: list[int] = []
     constant = b""
     for part in parts:
         if isinstance(part, int):
@@ -317,7 +316,8 @@ def _order(
     if constant:
         order.append(base + len(constants))
         constants.append(constant)
-    return itemgetter(*order)
+    # itemgetter gives a bare item for one place and none for no place: the empty constant fills up to two.
+    return itemgetter(*order, *[base] * max(0, 2 - len(order)))
 
 
 def all_nodes(nodes: Sequence[Node]) -> list[Node]:

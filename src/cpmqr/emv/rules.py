@@ -183,7 +183,8 @@ class _Walk:
     def __init__(self, payload: Payload, today: datetime.date | None) -> None:
         self.payload = payload
         self.today = today
-        self.room = {Level.ERROR: FINDINGS_MAX, Level.WARNING: FINDINGS_MAX}
+        self.errors_left = FINDINGS_MAX
+        self.warnings_left = FINDINGS_MAX
         self.noted: list[tuple[Level, str, str, DataObject | None, str]] = []
 
     def findings(self) -> list[Finding]:
@@ -209,8 +210,13 @@ class _Walk:
         ]
 
     def note(self, level: Level, rule: str, text: str, item: DataObject | None, section: str) -> None:
-        if self.room[level]:
-            self.room[level] -= 1
+        if level is Level.ERROR:
+            self.errors_left -= 1
+            left = self.errors_left
+        else:
+            self.warnings_left -= 1
+            left = self.warnings_left
+        if left >= 0:
             self.noted.append((level, rule, text, item, section))
 
     def text(self, source: Source | None) -> None:
@@ -280,12 +286,12 @@ class _Walk:
                 self.values(item.children, tag)
 
     def unknown(self, item: DataObject) -> None:
-        if self.room[Level.WARNING]:
+        if self.warnings_left > 0:
             text = f"{item.tag} is not in our dictionary; a till keeps it"
             self.note(Level.WARNING, "unknown-tag", text, item, "CPM 5.1.10")
 
     def wrong_value(self, item: DataObject) -> None:
-        if not self.room[Level.ERROR]:
+        if self.errors_left <= 0:
             return
         definition = TAGS[item.tag]
         rule, text = definition.fault(item.value) or ("format", "not what it should be")
