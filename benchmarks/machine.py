@@ -29,14 +29,20 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def process(module: str, arguments: Sequence[str], port: int, log: Path, core: int = 0) -> Iterator[int]:
-    """Run `python -m module` on a core until the block ends; gives its pid once its port answers."""
+def process(
+    module: str, arguments: Sequence[str], port: int, log: Path, core: int | None = 0
+) -> Iterator[int]:
+    """Run `python -m module` until the block ends; gives its pid once its port answers.
+
+    Args:
+        core: where it stays; None leaves it where this process is.
+    """
     with log.open("ab") as stderr:
         child = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             stdout=subprocess.DEVNULL,
             stderr=stderr,
-            preexec_fn=lambda: pin(core),
+            preexec_fn=None if core is None else lambda: pin(core),
         )
     try:
         _wait_for(port, child)

@@ -55,16 +55,26 @@ async def _prepare(
 
 
 def wallet_requests(
-    file: sandbox.SandboxFile, pans: Sequence[str], count: int, crypto_type: str = "01", app_dv: str = ""
+    file: sandbox.SandboxFile,
+    pans: Sequence[str],
+    count: int,
+    crypto_type: str = "01",
+    app_dv: str = "",
+    *,
+    scattered: bool = False,
 ) -> list[bytes]:
-    """Make HTTP requests as a wallet sends them, the tokens taken in turn."""
+    """Make HTTP requests as a wallet sends them, the tokens taken in turn.
+
+    Args:
+        scattered: trace numbers are random, so that each lies elsewhere in its index; else they count up.
+    """
     key = file.crypto_types[crypto_type]
     opener = find_suite(DEFAULT_CRYPTO_TYPES[crypto_type]).opener(bytes.fromhex(key.key_hex))
     hash_key = bytes.fromhex(file.hash_crc.key_hex)
     run, now = os.urandom(4).hex(), korean_text(int(time.time()))
     made = []
     for number in range(count):
-        trace_no = f"B{run}{number:010d}"
+        trace_no = os.urandom(10).hex() if scattered else f"B{run}{number:010d}"
         aad = sealed.associated_data(file.requestor_id, key.key_ver, trace_no)
         clear = sealed.plaintext(pans[number % len(pans)], now, trace_no)
         members = {
