@@ -1,6 +1,6 @@
 """The null endpoint: the gateway's own server and protocol, an application that reads the body and answers at once.
 
-    python -m benchmarks.null_app PORT BYTES
+python -m benchmarks.null_app PORT BYTES
 """
 
 from __future__ import annotations

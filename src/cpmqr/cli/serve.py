@@ -144,4 +144,6 @@ Ctrl-C ends it; the next start keeps what is there."""
 
 def _command() -> str:
     """Name this program as the shell can find it: from a checkout it is not on the PATH."""
-    return "cpmqr" if shutil.which("cpmqr") else sys.argv[0]
+    if shutil.which("cpmqr"):
+        return "cpmqr"
+    return "python -m cpmqr" if Path(sys.argv[0]).name == "__main__.py" else sys.argv[0]

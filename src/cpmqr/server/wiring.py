@@ -70,7 +70,7 @@ def load_profiles(settings: Settings) -> dict[str, CompiledProfile]:
 
     Raises:
         ProfileError: with file and line.
-        ConfigError: DNF_DV is to choose one that there is not.
+        ConfigError: DNF_DV is to choose one that there is not, or that can't be issued.
     """
     loaded = [Profile.load(name) for name in (*BUILT_IN, *settings.issuing.profile_files)]
     profiles = {profile.name: profile.compile() for profile in loaded}
@@ -78,6 +78,10 @@ def load_profiles(settings: Settings) -> dict[str, CompiledProfile]:
         if name not in profiles:
             raise ConfigError(
                 f"dnf_profiles: {dnf_dv} is to choose {name!r}; there are {', '.join(sorted(profiles))}"
+            )
+        if not profiles[name].master_key_algorithm:
+            raise ConfigError(
+                f"dnf_profiles: {dnf_dv} is to choose {name!r}, which has no cryptogram to issue with"
             )
     return profiles
 

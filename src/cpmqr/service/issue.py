@@ -29,7 +29,7 @@ import msgspec
 
 from cpmqr.crypto.suites import Entropy
 from cpmqr.emv.compiled import CardData, CompiledProfile
-from cpmqr.errors import KeyUnavailable, OutcomeUnknown, Refusal, StoreUnavailable, UnsealError
+from cpmqr.errors import EncodeError, KeyUnavailable, OutcomeUnknown, Refusal, StoreUnavailable, UnsealError
 from cpmqr.model import HashMode, Role, TokenPan
 from cpmqr.service.access import Access, Principal, Snapshot
 from cpmqr.service.batch import Batcher
@@ -301,7 +301,14 @@ class Issuer:
             raise KeyUnavailable(f"profile {issued.profile} has no issuer key {issued.dki} here")
         card = CardData(pan.reveal(), issued.psn, issued.expiry, issued.service_code, issued.discretionary)
         issued_at = korean_text(issued.issued_at_s)
-        return profile.issue(encrypt, card, issued.atc, issued.unpredictable_number, issued_at, issued.dki)
+        try:
+            return profile.issue(
+                encrypt, card, issued.atc, issued.unpredictable_number, issued_at, issued.dki
+            )
+        except EncodeError as error:
+            # Only DNF_DV can ask for a profile that a token was not made for; a retry hears the same.
+            cause = f"DNF_DV asks for a profile that this token does not fit: {error}"
+            raise Refusal(codes.MEMBER_WRONG, cause) from None
 
     def refuse(self, call: Call, refusal: Refusal) -> Reply:
         """Turn a refusal into its reply."""

@@ -26,7 +26,8 @@ class Retry(enum.StrEnum):
 class Code(msgspec.Struct, frozen=True):
     """One row: code, Korean text, HTTP status, English meaning, what to do.
 
-    `terse` codes carry the fixed text alone outside the sandbox, whatever the cause.
+    `terse` codes carry the fixed text alone outside the sandbox, whatever the cause: 3003 and 9999 by the contract,
+    9001 and 9002 because their causes speak of our own database and keys.
     """
 
     rslt_cd: str
@@ -120,8 +121,8 @@ CODES: Final[dict[str, Code]] = {
         Code(QR_REVOKED, "폐기된 QR", 410, "QR revoked", Retry.ISSUE_AGAIN),
         Code(CRYPTOGRAM_WRONG, "암호문 검증 실패", 422, "application cryptogram wrong", Retry.NO),
         Code(RATE_LIMIT, "요청 한도 초과", 429, "rate limit", Retry.AFTER),
-        Code(OVERLOADED, "서비스 일시 중단", 503, "overloaded or draining", Retry.AFTER),
-        Code(KEY_STORE, "키 저장소 오류", 503, "key store or HSM not available", Retry.AFTER),
+        Code(OVERLOADED, "서비스 일시 중단", 503, "overloaded or draining", Retry.AFTER, terse=True),
+        Code(KEY_STORE, "키 저장소 오류", 503, "key store or HSM not available", Retry.AFTER, terse=True),
         Code(
             TIMED_OUT,
             "처리 시간 초과",

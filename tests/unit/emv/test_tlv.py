@@ -184,7 +184,9 @@ def test_an_opaque_template_stays_closed() -> None:
     assert closed.value == b"\xff" * 4
 
 
-@pytest.mark.parametrize("tag", ["", "5", "5f20", "5F", "9F8", "00", "FF", "FFFF", "4F50", "zz", "9F81018101", "5f"])
+@pytest.mark.parametrize(
+    "tag", ["", "5", "5f20", "5F", "9F8", "00", "FF", "FFFF", "4F50", "zz", "9F81018101", "5f"]
+)
 def test_a_tag_that_is_none_can_not_be_built(tag: str) -> None:
     with pytest.raises(EncodeError):
         tlv.primitive(tag, b"")

@@ -99,7 +99,7 @@ SENT = {
 def test_a_refusal_has_its_code_and_text_and_the_cause_where_it_may(rslt_cd: str, sandbox: bool) -> None:
     response = response_of(answer.refusal(rslt_cd, "the cause", SENT, sandbox=sandbox))
     text = CODES[rslt_cd].rslt_msg
-    terse = rslt_cd in ("3003", "9999") and not sandbox
+    terse = rslt_cd in ("3003", "9001", "9002", "9999") and not sandbox
     assert response == {
         "REQUESTOR_ID": "42000000066",
         "MSG_CD": "Q200",
