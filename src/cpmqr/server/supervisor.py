@@ -79,27 +79,25 @@ class Supervisor:
             loop.add_signal_handler(number, self._stop, number)
         with tempfile.TemporaryDirectory(prefix="cpmqr-metrics-") as metrics_folder:
             async with asyncio.TaskGroup() as keepers:
-                first_up = asyncio.Event()
+                first_up = loop.create_future()
                 keepers.create_task(self._keep(metrics_folder, first_up))
-                await first_up.wait()
-                await self._tell_started()
-                for _ in range(self._settings.listen.workers - 1):
-                    keepers.create_task(self._keep(metrics_folder, asyncio.Event()))
+                if await first_up:
+                    await self._tell_started()
+                    for _ in range(self._settings.listen.workers - 1):
+                        keepers.create_task(self._keep(metrics_folder, loop.create_future()))
         if self._error is not None:
             raise self._error
         return self._status
 
     async def _tell_started(self) -> None:
-        if not self._ready:
-            return
         try:
             await self._on_started()
         except Exception as error:
             self._error = error
             self._stop(signal.SIGTERM)
 
-    async def _keep(self, metrics_folder: str, up: asyncio.Event) -> None:
-        """Keep one worker running; `up` is set once it is ready, or has failed to be."""
+    async def _keep(self, metrics_folder: str, up: asyncio.Future[bool]) -> None:
+        """Keep one worker running; `up` is told whether its first start succeeded."""
         pause_s = PAUSE_FIRST_S
         while not self._stopping.is_set():
             async with self._worker(metrics_folder) as worker:
@@ -107,7 +105,8 @@ class Supervisor:
                 ready_at = time.monotonic()
                 if was_ready:
                     self._ready.add(worker.pid)
-                up.set()
+                if not up.done():
+                    up.set_result(was_ready)
                 status = await worker.wait()
             if self._stopping.is_set():
                 if was_ready:
