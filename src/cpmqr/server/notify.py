@@ -209,7 +209,7 @@ class Notifier:
 def pause_after(attempts: int, settings: Webhooks) -> float | None:
     """Give the pause after so many failed attempts; None once all pauses together would pass the time for retries.
 
-    With the defaults: 5 s, 10 s, 20 s … 1 h, an attempt each hour from then on, 34 within 24 hours. It counts
+    With the defaults: 5 s, 10 s, 20 s … 1 h, an attempt each hour from then on, 33 within 24 hours. It counts
     attempts, not hours since the event, so that a replayed event gets as many again.
     """
     waited_s = 0.0

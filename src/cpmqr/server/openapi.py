@@ -154,7 +154,8 @@ def _paygw() -> Json:
         "operationId": "cpmqrdatareq",
         "tags": ["wallet"],
         "summary": "CPM QR 결제 데이터 요청: ask for a QR",
-        "description": "`docs/contract.md` explains ENC_DATA and HASH_CRC.",
+        "description": "ENC_DATA is Base64 of the sealed `PAN|yyyymmddHHMMSS|trace no|` (Korean time); HASH_CRC covers "
+        "`NAME=VALUE` lines of all members that are known, in ascending order. Both spellings of a name are read.",
         "requestBody": {
             "required": True,
             "content": {_JSON: {"schema": {"$ref": "#/components/schemas/PaygwRequest"}}},
