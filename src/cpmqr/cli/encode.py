@@ -57,10 +57,11 @@ def encode(
 def _read_values(arguments: list[str]) -> dict[str, list[str]]:
     """Read `tag=value`; a tag's hex is made upper-case, a text its hex."""
     values: dict[str, list[str]] = {}
-    for argument in arguments:
+    for number, argument in enumerate(arguments, 1):
         name, equals, value = argument.partition("=")
         if not equals or not name:
-            raise ConfigError(f"{argument[:16]!r} is not tag=value, such as 9F36=008B")
+            # It is not repeated: a PAN may stand there, without its name.
+            raise ConfigError(f"argument {number} is not tag=value, such as 9F36=008B")
         if not name.strip("0123456789abcdefABCDEF"):
             name = name.upper()
             if value.startswith(TEXT_PREFIX):

@@ -15,6 +15,7 @@ from cpmqr.emv.profile import PLACEHOLDER, Line, Profile
 from cpmqr.emv.tlv import DataObject, primitive, template
 from cpmqr.errors import EncodeError
 
+TAG_SHOWN: Final = 12  # less than a PAN, should somebody have put one before the =
 VALUES_MAX: Final = 256  # a layout has at most 64 objects, and some names beside them
 
 
@@ -106,7 +107,9 @@ class _Composer:
             is_name = name in CARD_FIELDS or name in ISSUE_FIELDS or name in self.profile.parameters
             if not is_name and (name not in self.used or given):
                 known = ", ".join([*_tags(self.profile.layout), *self.profile.parameters])
-                raise EncodeError(f"profile {self.profile.name} has no place for {name}; it has {known}")
+                raise EncodeError(
+                    f"profile {self.profile.name} has no place for {name[:TAG_SHOWN]}; it has {known}"
+                )
 
 
 def _tags(lines: Sequence[Line]) -> list[str]:
