@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
 
+from cpmqr.testing import gateway
 from cpmqr.wire import codes
 from cpmqr.wire.operations import OPERATIONS, Operation
 
@@ -217,3 +219,39 @@ def test_rates_are_kept_apart_from_those_of_issuing(new_sides: Callable[..., Sid
 def test_every_answer_is_json_in_utf_8(sides: Sides) -> None:
     response = sides.get("/v1/tokens/0123456789abcdef")
     assert json.loads(response.content.decode())["rslt_msg"] == "토큰 없음"
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/tokens/%FF", "/v1/qrs/%FF%00", "/v1/requestors/%0a", "/v1/events?after=%FF"]
+)
+def test_bytes_that_are_no_text_are_refused_like_any_other(sides: Sides, path: str) -> None:
+    side = "authoriser" if "qrs" in path else "operator"
+    assert sides.get(path, side).status_code in (200, 400, 404)
+
+
+def test_a_network_that_is_not_allowed_is_refused(new_sides: Callable[..., Sides]) -> None:
+    sides = new_sides()
+    qr = sides.wallet.request_qr(pan=sides.running.pan())
+    sides.change_requestor(networks=("192.0.2.0/24",))
+    assert_problem(sides.get(f"/v1/qrs/{qr.mapping_value}", "requestor"), 403, codes.NOT_YOURS)
+    sides.change_requestor(networks=("127.0.0.0/8",))
+    assert sides.get(f"/v1/qrs/{qr.mapping_value}", "requestor").status_code == 200
+
+
+def test_outside_the_sandbox_its_headers_are_ignored_and_terse_codes_are_terse(tmp_path: Path) -> None:
+    with gateway(tmp_path):
+        pass  # seeds the database
+    with gateway(tmp_path, sandbox=False) as running:
+        sides = Sides(running)
+        qr = sides.wallet.request_qr(pan=running.pan())
+        headers = {"X-Sandbox-Now": "20300101000000", "X-Sandbox-Result": "9001"}
+        body = {"authorization_id": "A", "payload": qr.base64}
+        assert sides.post("/v1/verifications", body, **headers).json()["result"] == "approved"
+        order = {"requestor_id": "42000000066", "expiry": "3012"}
+        refused = sides.post("/v1/tokens", order, "operator")  # no BIN range is configured
+        assert_problem(refused, 400, codes.MEMBER_WRONG)
+        members = sides.wallet.prepare(pan=running.pan()).members
+        broken = sides.wallet.prepare(pan=running.pan()).members | {"TRNS_TRCE_NO": members["TRNS_TRCE_NO"]}
+        problem = sides.post("/v1/qrs/batch", {"requests": [broken]}, "requestor").json()
+        assert problem["rslt_cd"] == codes.HASH_WRONG
+        sides.close()
