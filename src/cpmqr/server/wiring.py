@@ -7,7 +7,7 @@ import contextlib
 import importlib.metadata
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -35,6 +35,7 @@ from cpmqr.service.limits import RateLimits
 from cpmqr.store.base import IssueIntent, IssueOutcome, Store
 
 DATABASE_FILE: Final = "cpmqr.sqlite"
+DAYS_EVERY_S: Final = 3600.0  # the store makes room a week ahead; an hour that fails does no harm
 
 
 def open_store(settings: Settings) -> Store:
@@ -149,7 +150,7 @@ class Gateway:
         else:
             routes = make_routes(lifecycle, self.observer, self.back_office.routes())
             self.app = GatewayApp(self.issuer, routes, self.observer, time.time)
-        self._refresher: asyncio.Task[None] | None = None
+        self._keepers: list[asyncio.Task[None]] = []
         self._draining = False
 
     async def start(self) -> None:
@@ -161,17 +162,17 @@ class Gateway:
         await self.access.refresh()
         self.observer.metrics.sample_with(self._sample)
         self.observer.metrics.ready.set(1)
-        self._refresher = asyncio.create_task(self._keep_fresh())
+        self._keepers = [asyncio.create_task(keep) for keep in (self._keep_fresh(), self._keep_days())]
         self.back_office.start()
 
     async def stop(self) -> None:
         """Finish what waits, then close."""
         self._draining = True
         self.observer.metrics.ready.set(0)
-        if self._refresher is not None:
-            self._refresher.cancel()
+        for keeper in self._keepers:
+            keeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._refresher
+                await keeper
         await self.batcher.drain()
         await self.back_office.stop()
         await self.store.close()
@@ -200,14 +201,27 @@ class Gateway:
     async def _keep_fresh(self) -> None:
         while True:
             await asyncio.sleep(REFRESH_S)
-            try:
+            with self._watched("directory not refreshed"):
                 self.observer.metrics.sample()
                 if await self.access.refresh():
                     self.observer.event("directory", version=self.access.current.version)
-            except CpmqrError as error:
-                self.observer.trouble("directory not refreshed", why=str(error))
-            except Exception as error:
-                self.observer.incident("directory", error)
+
+    async def _keep_days(self) -> None:
+        while True:
+            with self._watched("no room made for the coming days"):
+                for name in await self.store.prepare_days(int(time.time())):
+                    self.observer.event("made room", partition=name)
+            await asyncio.sleep(DAYS_EVERY_S)
+
+    @contextlib.contextmanager
+    def _watched(self, trouble: str) -> Iterator[None]:
+        """Log what goes wrong in a keeper, which then goes on."""
+        try:
+            yield
+        except CpmqrError as error:
+            self.observer.trouble(trouble, why=str(error))
+        except Exception as error:
+            self.observer.incident(trouble, error)
 
 
 def _rules(settings: Settings) -> Rules:
