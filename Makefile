@@ -1,6 +1,8 @@
 # make run    set up, start the sandbox gateway, show a first QR, keep serving
 # make test   set up, run every check and test
 # make check  the quick checks: format, lint, types, imports, unit tests
+# make test-crash     kill gateways 50 times under load; the figures go to docs/reliability.md
+# make test-failover  lose the primary database under load, under Patroni; likewise (installs Patroni, etcd, PostgreSQL)
 # make bench  measure; ratios in one run, figures as JSON
 # make pictures  draw the pictures of README and docs anew, from what commands and console show
 # make browser   install the Chromium that the browser tests drive, where it is missing and we may
@@ -10,7 +12,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
-.PHONY: run setup test check lint browser bench pictures clean
+.PHONY: run setup test test-crash test-failover check lint browser bench pictures clean
 .DEFAULT_GOAL := run
 
 setup: $(STAMP)
@@ -40,6 +42,13 @@ browser:
 
 test: lint browser
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-crash: setup
+	@CPMQR_CRASH_KILLS=50 CPMQR_REPORT=1 $(BIN)/python -m pytest tests/fault/test_postgres_crash.py -s
+
+test-failover: setup
+	@tests/failover/install.sh
+	@CPMQR_REPORT=1 $(BIN)/python -m pytest -m failover tests/failover -s
 
 bench: setup
 	@$(BIN)/python -m benchmarks

@@ -63,6 +63,10 @@ class Process:
                 start_new_session=True,
             )
 
+    def signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
@@ -121,6 +125,11 @@ class Node:
             tuple(each.get(key) for key in keys) == wanted for each in followers
         )
 
+    @property
+    def may_take_over(self) -> bool:
+        """The cluster has this node on record as the one that has every commit."""
+        return self.state().get("sync_standby") is True
+
     def kill(self) -> None:
         """SIGKILL to Patroni, to the postmaster and to all its processes: as if the machine were gone."""
         self._patroni.kill()
@@ -137,8 +146,12 @@ class Node:
 
         wait_for(all_gone, f"end of {self.name}'s PostgreSQL", 20)
 
+    def signal_all(self, number: signal.Signals) -> None:
+        """SIGSTOP and SIGCONT to Patroni and PostgreSQL: a machine that is there and says nothing."""
+        self._patroni.signal(number)
+        self.signal_postgres(number)
+
     def signal_postgres(self, number: signal.Signals) -> None:
-        """SIGSTOP and SIGCONT: a machine that is there and says nothing."""
         for pid in self.postgres_pids():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
@@ -214,7 +227,10 @@ class Cluster:
 
         def whole() -> Node | None:
             primary = self.primary
-            return primary if primary is not None and primary.is_followed_by(self.other(primary)) else None
+            if primary is None:
+                return None
+            other = self.other(primary)
+            return primary if primary.is_followed_by(other) and other.may_take_over else None
 
         return wait_for(whole, "a primary with a standby", seconds, self.told)
 

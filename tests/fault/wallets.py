@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import statistics
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -213,8 +212,3 @@ def _odd(used: Sequence[int]) -> str:
     twice = [atc for atc, count in Counter(used).items() if count > 1]
     missing = sorted(set(range(1, max(used) + 1)) - set(used))
     return f"used twice {twice[:5]}, missing {missing[:5]} of {len(used)}"
-
-
-def summary(gaps: Sequence[float]) -> tuple[float, float]:
-    """Give the longest and the median of some gaps, in seconds."""
-    return max(gaps), statistics.median(gaps)
