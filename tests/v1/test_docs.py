@@ -15,6 +15,8 @@ import pytest
 from cpmqr.cli.main import main
 from cpmqr.server.settings import Settings, Webhooks
 
+from .conftest import Sides
+
 DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -61,6 +63,15 @@ def test_the_operators_commands_run_in_the_pages_order(
         status = main(arguments)
         _, err = capsys.readouterr()
         assert (command, status, err) == (command, 0, "")
+
+
+def test_each_metric_that_the_page_watches_is_there(sides: Sides) -> None:
+    sides.authoriser.verify(payload=sides.wallet.request_qr(pan=sides.running.pan()).base64)
+    shown = sides.http.get("/metrics").text
+    named = re.findall(r"`(cpmqr_\w+)", (DOCS / "operations.md").read_text("utf-8"))
+    assert len(named) >= 8
+    for name in named:
+        assert f"# TYPE {name.removesuffix('_total')}" in shown, name
 
 
 def test_pages_link_to_what_is_there() -> None:

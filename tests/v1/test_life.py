@@ -53,7 +53,7 @@ def test_a_qr_from_its_token_to_the_audit(house: Sides, cpmqr: Callable[..., dic
 
     # The issuer's operator provisions a token, which stands for an account of its own.
     new = operator.provision_token(requestor_id=REQUESTOR_ID, expiry="3012", funding_ref="account-17")
-    pan, token_id = new.pan, new.token.token_id
+    pan, token_id = new.pan, new.token_id
 
     with receiving(answer(200)) as wallets_server:
         cpmqr("requestor", "set", REQUESTOR_ID, "--webhook", wallets_server.url)

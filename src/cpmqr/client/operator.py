@@ -2,7 +2,7 @@
 
 with Operator.from_sandbox("var/sandbox.json") as operator:
     new = operator.provision_token(requestor_id="42000000066", expiry="3012")
-    operator.suspend_token(new.token.token_id)
+    operator.suspend_token(new.token_id)
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from cpmqr.server.openapi import document
 from cpmqr.server.settings import Settings
 from cpmqr.server.v1 import V1
 from cpmqr.server.v1_calls import Calls
+from cpmqr.server.v1_metrics import V1Metrics
 from cpmqr.service.access import Access
 from cpmqr.service.batch import Batcher
 from cpmqr.service.issue import Issuer
@@ -50,13 +51,14 @@ class BackOffice:
         observer: Observer,
     ) -> None:
         storage, sandbox = settings.storage, settings.sandbox
+        metrics = V1Metrics(observer)
         self._claims: Batcher[ClaimIntent, Claimed] = Batcher(
             store.claim,
             queue_max=storage.queue_max,
             batch_max=storage.batch_max,
             lanes=storage.lanes if storage.database else 1,
             wait_max_s=storage.wait_max_s,
-            observe=observer.claim_batch,
+            observe=metrics.claimed,
         )
         calls = Calls(
             store,
@@ -68,7 +70,14 @@ class BackOffice:
             crypto_types=settings.crypto_types,
         )
         self._v1 = V1(
-            calls, access, RateLimits(time.monotonic), observer, time.time, os.urandom, sandbox=sandbox
+            calls,
+            access,
+            RateLimits(time.monotonic),
+            metrics,
+            observer.incident,
+            time.time,
+            os.urandom,
+            sandbox=sandbox,
         )
         webhooks = settings.webhooks
         if sandbox:

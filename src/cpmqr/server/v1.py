@@ -20,7 +20,6 @@ from starlette.types import Receive, Scope, Send
 
 from cpmqr.crypto.suites import Entropy
 from cpmqr.errors import CpmqrError, Refusal
-from cpmqr.server.observe import Observer
 from cpmqr.server.v1_calls import Ask, Calls
 from cpmqr.server.v1_metrics import V1Metrics
 from cpmqr.service.access import Access, Principal
@@ -44,6 +43,7 @@ class V1:
 
     Args:
         limits: of `/v1` alone, so that a wallet that looks after its QRs does not use up what it may issue.
+        report: told of an unexpected error, with the incident id that the caller was given.
         now: seconds since the Unix epoch.
         sandbox: exact causes, and the headers X-Sandbox-Now and X-Sandbox-Result.
     """
@@ -53,7 +53,8 @@ class V1:
         calls: Calls,
         access: Access,
         limits: RateLimits,
-        observer: Observer,
+        metrics: V1Metrics,
+        report: Callable[[str, BaseException], None],
         now: Callable[[], float],
         entropy: Entropy,
         *,
@@ -62,8 +63,8 @@ class V1:
         self._calls = calls
         self._access = access
         self._limits = limits
-        self._observer = observer
-        self._metrics = V1Metrics(observer)
+        self._metrics = metrics
+        self._report = report
         self._now = now
         self._entropy = entropy
         self._sandbox = sandbox
@@ -140,7 +141,7 @@ class V1:
 
     def _incident(self, operation: Operation, error: BaseException) -> v1.Problem:
         incident = self._entropy(4).hex()
-        self._observer.incident(incident, error)
+        self._report(incident, error)
         return self._problem(operation, Refusal(codes.INTERNAL, type(error).__name__), incident)
 
 

@@ -105,7 +105,8 @@ class Calls:
             funding_ref=wish.funding_ref,
         )
         new = await self._tokens().provision(ask.actor, order, ask.now_s)
-        return v1.ProvisionedToken(token_answer(new.token, ask.now_s), new.pan.reveal())
+        shown = msgspec.structs.asdict(token_answer(new.token, ask.now_s))
+        return v1.ProvisionedToken(**shown, pan=new.pan.reveal())
 
     async def list_tokens(self, ask: Ask) -> v1.TokenPage:
         query = ask.read(v1.TokenQuery)

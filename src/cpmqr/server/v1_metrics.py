@@ -40,6 +40,25 @@ class V1Metrics:
             registry=registry,
         )
 
+        self._claims = Histogram(
+            "cpmqr_claim_batch_size",
+            "Verifications in one transaction",
+            buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
+            registry=registry,
+        )
+        self._claim_wait = Histogram(
+            "cpmqr_claim_wait_seconds", "How long a batch's eldest waited", registry=registry
+        )
+        self._claim_commit = Histogram(
+            "cpmqr_claim_commit_seconds", "One transaction of verifications", registry=registry
+        )
+
+    def claimed(self, size: int, waited_s: float, took_s: float) -> None:
+        """Note one transaction of verifications."""
+        self._claims.observe(size)
+        self._claim_wait.observe(waited_s)
+        self._claim_commit.observe(took_s)
+
     def answered(
         self, operation: Operation, principal: Principal | None, response: v1.Answer | Verdict, seconds: float
     ) -> None:

@@ -315,14 +315,13 @@ class Token(Answer, frozen=True):
     created_at: Moment
 
 
-class ProvisionedToken(Answer, frozen=True):
-    """A new token with its PAN in clear: the one time that it is told."""
+class ProvisionedToken(Token, frozen=True, kw_only=True):
+    """A new token, and its PAN in clear: the one time that it is told."""
 
-    token: Token
     pan: Annotated[str, Meta(description="The digital PAN, for the wallet.")]
 
     def __repr__(self) -> str:
-        return f"<provisioned {self.token.pan_masked}>"
+        return f"<provisioned {self.pan_masked}>"
 
 
 class TokenPage(Answer, frozen=True):
