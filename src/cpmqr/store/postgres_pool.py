@@ -92,7 +92,9 @@ class Pool:
             finally:
                 timer.cancel()
                 self.in_use -= 1
-                if not connection.is_closed():
+                if self._closed:
+                    connection.terminate()
+                elif not connection.is_closed():
                     self._idle.append(connection)
 
     def _cut(self, connection: asyncpg.Connection) -> None:
