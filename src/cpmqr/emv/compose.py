@@ -60,6 +60,8 @@ class _Composer:
     def object(self, line: Line) -> DataObject | None:
         """Make the object of a line; None where it is optional and there is nothing to put into it."""
         if line.objects:
+            if line.optional and not self.is_filled(line):
+                return None
             children = self.objects(line.objects)
             return template(line.tag, *children) if children or not line.optional else None
         if self.left.get(line.tag):
@@ -81,6 +83,13 @@ class _Composer:
             return primitive(line.tag, filled.encode("ascii"))
         digits = "".join(filled.split())
         return primitive(line.tag, _octets(line.tag, digits + line.pad * (len(digits) % 2)))
+
+    def is_filled(self, line: Line) -> bool:
+        """Tell whether anybody spoke of a template's objects, or all that they need is known without."""
+        if any(tag in self.left for tag in _tags(line.objects)):
+            return True
+        needed = [inner for inner in line.objects if not inner.optional and not inner.objects]
+        return not any(self.missing(inner) for inner in needed)
 
     def missing(self, line: Line) -> list[str]:
         names = PLACEHOLDER.findall(self.filled_with_parameters(line.value or line.text))
