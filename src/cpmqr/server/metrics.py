@@ -11,7 +11,15 @@ import os
 from collections.abc import Callable
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+    multiprocess,
+)
 
 from cpmqr.wire import codes
 
@@ -24,6 +32,8 @@ _BATCH_BUCKETS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _SKEW_BUCKETS: Final = (-300, -120, -30, -10, -3, 3, 10, 30, 120, 300)
 SKEW_REQUESTORS_MAX: Final = 1_000  # each costs a dozen time series; further ones are counted together
 _OTHERS: Final = "others"
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for each one, which nobody asks for
 
 
 class Metrics:
@@ -47,9 +57,6 @@ class Metrics:
         )
         self.commit = self._histogram(
             "cpmqr_commit_seconds", "One transaction of the issue path", _STORE_BUCKETS
-        )
-        self.claim_commit = self._histogram(
-            "cpmqr_claim_commit_seconds", "One transaction of verifications", _STORE_BUCKETS
         )
         self.waiting = self._gauge("cpmqr_queue_waiting", "Intents that wait for a transaction", "livesum")
         self.connections_in_use = self._gauge(

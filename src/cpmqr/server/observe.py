@@ -154,10 +154,6 @@ class Observer:
         self.metrics.queue_wait.observe(waited_s)
         self.metrics.commit.observe(took_s)
 
-    def claim_batch(self, _size: int, _waited_s: float, took_s: float) -> None:
-        """Note one transaction of verifications."""
-        self.metrics.claim_commit.observe(took_s)
-
     def incident(self, incident: str, error: BaseException) -> None:
         """Log an unexpected error with its traceback: lines of code, no values."""
         self._log.error("incident", incident=incident, exception=where_and_what(error))
