@@ -33,6 +33,9 @@ from cpmqr.errors import (
 
 if TYPE_CHECKING:
     from cpmqr.client.async_wallet import AsyncWallet
+    from cpmqr.client.authoriser import AsyncAuthoriser, Authoriser
+    from cpmqr.client.issued import IssuedQrs
+    from cpmqr.client.operator import Operator
     from cpmqr.client.qrdata import QrData
     from cpmqr.client.settings import HashCrc, Transport
     from cpmqr.client.wallet import Wallet
@@ -44,13 +47,17 @@ if TYPE_CHECKING:
     from cpmqr.emv.till import Till
 
 __all__ = [
+    "AsyncAuthoriser",
     "AsyncWallet",
+    "Authoriser",
     "ConfigError",
     "CpmqrError",
     "DecodeError",
     "EncodeError",
     "HashCrc",
+    "IssuedQrs",
     "KeyUnavailable",
+    "Operator",
     "OutcomeUnknown",
     "Payload",
     "Profile",
@@ -74,8 +81,12 @@ __all__ = [
 ]
 
 _HOME: Final = {
+    "AsyncAuthoriser": "cpmqr.client.authoriser",
     "AsyncWallet": "cpmqr.client.async_wallet",
+    "Authoriser": "cpmqr.client.authoriser",
     "HashCrc": "cpmqr.client.settings",
+    "IssuedQrs": "cpmqr.client.issued",
+    "Operator": "cpmqr.client.operator",
     "Payload": "cpmqr.emv.cpm",
     "Profile": "cpmqr.emv.profile",
     "QrData": "cpmqr.client.qrdata",

@@ -81,6 +81,7 @@ def test_pages_link_to_what_is_there() -> None:
         "operations.md",
         "decisions/webhooks.md",
         "decisions/offline-batch.md",
+        "decisions/verification.md",
     ):
         path = DOCS / page
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text("utf-8")):
