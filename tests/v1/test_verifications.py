@@ -88,10 +88,16 @@ def test_track_2_may_come_as_the_hex_of_tag_57_or_with_sentinels(sides: Sides, p
     assert sides.authoriser.verify(track2=tag57, icc_data=de55(qr)).result == "approved"
 
 
-def test_a_qr_of_another_scheme_is_verified_by_its_own_profile(sides: Sides) -> None:
-    pan = sides.new_pan(profile="unionpay", bin_prefix="620000")
-    qr = sides.wallet.request_qr(pan=pan)
-    assert sides.authoriser.verify(payload=qr.base64).result == "approved"
+@pytest.mark.parametrize(("profile", "bin_prefix"), [("unionpay", "620000"), ("emvco", "535020")])
+def test_a_qr_of_another_scheme_is_verified_by_its_own_profile(
+    sides: Sides, profile: str, bin_prefix: str
+) -> None:
+    pan = sides.new_pan(profile=profile, bin_prefix=bin_prefix)
+    whole, message = (sides.wallet.request_qr(pan=pan) for _ in range(2))
+    assert sides.issued.qr(whole.mapping_value).profile == profile
+    assert sides.authoriser.verify(payload=forged(whole.base64, "9F10")).rslt_cd == codes.CRYPTOGRAM_WRONG
+    assert sides.authoriser.verify(payload=whole.base64).result == "approved"
+    assert sides.authoriser.verify(track2=track2(message), icc_data=de55(message)).result == "approved"
 
 
 def test_the_second_asking_under_another_name_is_declined_as_used(sides: Sides, pan: str) -> None:
