@@ -24,6 +24,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+Watch = Callable[[Call, Reply, float, Scope], None]
 
 # A body that is too long is read and thrown away up to this length: a client that is still sending when the connection
 # goes would not see its answer.
@@ -70,7 +71,7 @@ class GatewayApp:
 
     Args:
         issuer: the main job. routes: everything else. now: seconds since the Unix epoch.
-        watch: told of each request and reply in sandbox mode, for the console's inspector; None elsewhere.
+        watch: told of each request and reply, and how many seconds it took; None for nobody.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class GatewayApp:
         routes: Application,
         observer: Observer,
         now: Callable[[], float],
-        watch: Callable[[Call, Reply, float, Scope], None] | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self._issuer = issuer
         self._routes = routes

@@ -122,6 +122,19 @@ class Logging(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     issues: bool = True
 
 
+class Tracing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """OpenTelemetry traces: needs `cpmqr[otel]`.
+
+    Attributes:
+        endpoint: where a collector takes OTLP over HTTP, such as `http://127.0.0.1:4318/v1/traces`; "" traces nothing.
+        sample: share of requests that are traced; a caller who sends `traceparent` decides for its own.
+    """
+
+    endpoint: str = ""
+    service_name: str = "cpmqr"
+    sample: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.01
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that a deployment may set."""
 
@@ -131,6 +144,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     provisioning: Provisioning = Provisioning()
     webhooks: Webhooks = Webhooks()
     logging: Logging = Logging()
+    tracing: Tracing = Tracing()
     crypto_types: dict[str, str] = msgspec.field(default_factory=DEFAULT_CRYPTO_TYPES.copy)
     sandbox: bool = False
 
@@ -186,6 +200,8 @@ def check(settings: Settings) -> None:
         )
     if storage.database and not storage.database.startswith(("postgresql://", "postgres://")):
         raise ConfigError("database must be a postgresql:// URL; leave it out for the embedded SQLite")
+    if settings.tracing.endpoint and not settings.tracing.endpoint.startswith(("http://", "https://")):
+        raise ConfigError("tracing: endpoint must be an http:// or https:// URL, such as …:4318/v1/traces")
     if listen.workers > 1 and not storage.database:
         raise ConfigError(
             f"{listen.workers} workers on SQLite would wait for one another at every commit: it has one writer. "

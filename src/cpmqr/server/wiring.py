@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cpmqr.crypto import suites
 from cpmqr.emv.compiled import CompiledProfile
@@ -21,7 +21,7 @@ from cpmqr.keys.chain import KekChain
 from cpmqr.keys.keyring import Keyring
 from cpmqr.keys.software import SoftwareKek
 from cpmqr.model import WrappedKey
-from cpmqr.server.app import GatewayApp
+from cpmqr.server.app import Application, GatewayApp, Watch
 from cpmqr.server.back_office import BackOffice
 from cpmqr.server.console import Console
 from cpmqr.server.console_wallet import Seeds
@@ -33,6 +33,9 @@ from cpmqr.service.batch import Batcher
 from cpmqr.service.issue import Issuer, Rules
 from cpmqr.service.limits import RateLimits
 from cpmqr.store.base import IssueIntent, IssueOutcome, Store
+
+if TYPE_CHECKING:
+    from cpmqr.server.tracing import Tracing
 
 DATABASE_FILE: Final = "cpmqr.sqlite"
 DAYS_EVERY_S: Final = 3600.0  # the store makes room a week ahead; an hour that fails does no harm
@@ -103,6 +106,21 @@ def load_suites() -> None:
         suites.register(suite)
 
 
+def load_tracing(settings: Settings) -> Tracing | None:
+    """Set traces up where the deployment wants them; nobody else pays for the import.
+
+    Raises:
+        ConfigError: OpenTelemetry is not installed.
+    """
+    if not settings.tracing.endpoint:
+        return None
+    try:
+        from cpmqr.server.tracing import Tracing
+    except ModuleNotFoundError:
+        raise ConfigError("traces need OpenTelemetry: pip install 'cpmqr[otel]'") from None
+    return Tracing(settings.tracing)
+
+
 class Gateway:
     """A gateway with all its parts; `app` is what a server runs.
 
@@ -118,7 +136,9 @@ class Gateway:
         self.store = store
         self.observer = Observer(log_issues=settings.logging.issues)
         self.access = Access(store, partial(_open_keys, self.observer, kek), settings.crypto_types)
-        self.batcher: Batcher[IssueIntent, IssueOutcome] = Batcher(
+        self._tracing = load_tracing(settings)
+        make_batcher = self._tracing.batcher if self._tracing else Batcher
+        self.batcher: Batcher[IssueIntent, IssueOutcome] = make_batcher(
             self._carry_out,
             queue_max=settings.storage.queue_max,
             batch_max=settings.storage.batch_max,
@@ -140,18 +160,26 @@ class Gateway:
         self.back_office = BackOffice(
             settings, store, self.access, self.issuer, self.batcher, limits, self.profiles, self.observer
         )
-        lifecycle = Lifecycle(self.start, self.stop, self.not_ready)
-        if settings.sandbox and seeds is not None:
-            console = Console(self.issuer, seeds, time.time, os.urandom)
-            more = [*self.back_office.routes(), *console.routes()]
-            routes = make_routes(lifecycle, self.observer, more)
-            watched = console.inspector.watching(routes)
-            self.app = GatewayApp(self.issuer, watched, self.observer, time.time, console.inspector.watch)
-        else:
-            routes = make_routes(lifecycle, self.observer, self.back_office.routes())
-            self.app = GatewayApp(self.issuer, routes, self.observer, time.time)
+        self.app = self._make_app(seeds)
         self._keepers: list[asyncio.Task[None]] = []
         self._draining = False
+
+    def _make_app(self, seeds: Seeds | None) -> Application:
+        routes = self.back_office.routes()
+        lifecycle = Lifecycle(self.start, self.stop, self.not_ready)
+        watch: Watch | None = None
+        if self.settings.sandbox and seeds is not None:
+            console = Console(self.issuer, seeds, time.time, os.urandom)
+            watch = console.inspector.watch
+            others: Application = console.inspector.watching(
+                make_routes(lifecycle, self.observer, [*routes, *console.routes()])
+            )
+        else:
+            others = make_routes(lifecycle, self.observer, routes)
+        if self._tracing is None:
+            return GatewayApp(self.issuer, others, self.observer, time.time, watch)
+        watch = self._tracing.noting(watch)
+        return self._tracing.watching(GatewayApp(self.issuer, others, self.observer, time.time, watch))
 
     async def start(self) -> None:
         """Read the directory and keep it fresh.
@@ -176,6 +204,8 @@ class Gateway:
         await self.batcher.drain()
         await self.back_office.stop()
         await self.store.close()
+        if self._tracing is not None:
+            await self._tracing.close()
 
     async def not_ready(self) -> str:
         """Say why no request should be sent here; "" where it should."""
