@@ -117,7 +117,7 @@ def test_no_password_and_no_key_is_in_any_file() -> None:
     for file in DEPLOY.rglob("*"):
         if file.is_file():
             text = file.read_text("utf-8")
-            assert not re.search(r"(?im)^\s*\w*password\s*[:=]\s*[^\s$/{]+$", text), file
+            assert not re.search(r"(?im)^[ \t]*\w*password[ \t]*[:=][ \t]*[^\s$/{]+$", text), file
             assert not re.search(r"\b[0-9a-fA-F]{32,}\b", text), file
 
 
