@@ -113,6 +113,9 @@ class Connection:
         except (OSError, EOFError, TimeoutError, ValueError):
             self.close()
             return LOST, {}
+        except asyncio.CancelledError:  # as a wallet that goes away
+            self.close()
+            raise
 
     async def _ask(self, port: int, authorization: str, body: bytes) -> tuple[str, dict[str, str]]:
         if self._streams is None or self._port != port:
