@@ -10,7 +10,18 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 from tests.store.proxy import proxied
-from tests.store.world import ACTOR, KEYS, NOW_S, codes, intent, issue_one, requestor, token, with_tokens
+from tests.store.world import (
+    ACTOR,
+    KEYS,
+    NOW_S,
+    REQUESTOR_ID,
+    codes,
+    intent,
+    issue_one,
+    requestor,
+    token,
+    with_tokens,
+)
 
 from cpmqr.errors import ConfigError, OutcomeUnknown, StoreUnavailable
 from cpmqr.store.postgres import PostgresStore
@@ -19,12 +30,14 @@ from cpmqr.store.postgres_pool import connect
 
 pytestmark = pytest.mark.anyio
 
+LOCK_COUNTER = "SELECT 1 FROM counter WHERE token_id = $1 FOR UPDATE"
+
 
 @contextlib.asynccontextmanager
-async def opened(url: str, **options: float) -> AsyncIterator[PostgresStore]:
+async def opened(url: str, tokens: int = 2, **options: float) -> AsyncIterator[PostgresStore]:
     store = PostgresStore(url, **options)
     await store.upgrade()
-    await with_tokens(store, token(1), token(2))
+    await with_tokens(store, *(token(number) for number in range(1, tokens + 1)))
     try:
         yield store
     finally:
@@ -32,15 +45,22 @@ async def opened(url: str, **options: float) -> AsyncIterator[PostgresStore]:
 
 
 @contextlib.asynccontextmanager
-async def counter_held(url: str) -> AsyncIterator[asyncpg.Connection]:
-    """Hold token 1's counter, as a stuck transaction of somebody else would."""
+async def holding(url: str, lock: str, *values: object) -> AsyncIterator[asyncpg.Connection]:
+    """Take a lock as a stuck transaction of somebody else would, and give it back by rolling back."""
     other = await asyncpg.connect(url)
+    transaction = other.transaction()
     try:
-        async with other.transaction():
-            await other.execute("SELECT 1 FROM counter WHERE token_id = 1 FOR UPDATE")
-            yield other
+        await transaction.start()
+        await other.execute(lock, *values)
+        yield other
     finally:
+        await transaction.rollback()
         await other.close()
+
+
+def counter_held(url: str) -> contextlib.AbstractAsyncContextManager[asyncpg.Connection]:
+    """Hold token 1's counter."""
+    return holding(url, LOCK_COUNTER, 1)
 
 
 async def one_is_waiting(connection: asyncpg.Connection) -> int:
@@ -115,15 +135,12 @@ async def test_a_cut_network_is_told_apart_from_a_lost_commit(postgres_url: str)
 
 async def test_a_change_cut_off_before_its_commit_stored_nothing(postgres_url: str) -> None:
     async with proxied(postgres_url) as proxy, opened(proxy.url) as store:
-        other = await asyncpg.connect(postgres_url)
-        async with other.transaction():
-            await other.execute("SELECT 1 FROM audit_head FOR UPDATE")
+        async with holding(postgres_url, "SELECT 1 FROM audit_head FOR UPDATE") as other:
             changing = asyncio.ensure_future(store.put_requestor(ACTOR, requestor(name="never"), NOW_S))
             await one_is_waiting(other)
             proxy.cut()
             with pytest.raises(StoreUnavailable):
                 await changing
-        await other.close()
         assert (await store.directory()).requestors == (requestor(),)
 
 
@@ -186,6 +203,52 @@ async def test_a_value_that_does_not_fit_is_refused_without_being_repeated(postg
             assert "T" + "\x00" not in str(caught.value)
             assert str(2**80) not in str(caught.value)
         assert codes([await issue_one(store, intent("T1"))]) == ["1"]
+
+
+BATCH_ORDER = (7, 2, 8, 5, 1, 4, 6, 3)  # any, but that of the keys
+
+
+async def is_free(url: str, lock: str, *values: object) -> bool:
+    """Tell whether a statement that takes a lock gets it, and take it back."""
+    probe = await asyncpg.connect(url)
+    try:
+        async with probe.transaction():
+            await probe.execute("SET LOCAL lock_timeout = '50ms'")
+            await probe.execute(lock, *values)
+            raise asyncio.CancelledError  # roll back
+    except asyncpg.LockNotAvailableError:
+        return False
+    except asyncio.CancelledError:
+        return True
+    finally:
+        await probe.close()
+
+
+async def test_counters_are_locked_in_the_order_of_their_index_so_that_gateways_never_deadlock(
+    postgres_url: str,
+) -> None:
+    async with opened(postgres_url, tokens=8) as store:
+        async with holding(postgres_url, LOCK_COUNTER, 5) as other:
+            batch = [intent(f"T{number}", number) for number in BATCH_ORDER]
+            issuing = asyncio.ensure_future(store.issue(batch, KEYS))
+            await one_is_waiting(other)
+            free = [number for number in range(1, 9) if await is_free(postgres_url, LOCK_COUNTER, number)]
+        assert codes(await issuing) == ["1"] * 8
+        assert free == [6, 7, 8]
+
+
+async def test_trace_numbers_are_claimed_in_their_order_so_that_gateways_never_deadlock(
+    postgres_url: str,
+) -> None:
+    claim = f"INSERT INTO trace VALUES ('{REQUESTOR_ID}', $1, '', 0, 0, 0)"
+    async with opened(postgres_url, tokens=8) as store:
+        async with holding(postgres_url, claim, "T5") as other:
+            batch = [intent(f"T{trace}", number) for number, trace in enumerate(BATCH_ORDER, start=1)]
+            issuing = asyncio.ensure_future(store.issue(batch, KEYS))
+            await one_is_waiting(other)
+            free = [number for number in range(1, 9) if await is_free(postgres_url, claim, f"T{number}")]
+        assert codes(await issuing) == ["1"] * 8
+        assert free == [6, 7, 8]
 
 
 async def test_the_request_path_reads_one_key_at_a_time_whatever_the_statistics(postgres_url: str) -> None:
