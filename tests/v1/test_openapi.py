@@ -101,6 +101,18 @@ def test_each_path_names_its_parameters(api: Json) -> None:
             assert named == {part[1:-1] for part in path.split("/") if part.startswith("{")}
 
 
+def test_words_that_are_no_parameter_are_told(api: Json) -> None:
+    told = {
+        path: methods["get"]["responses"]["405"]["description"]
+        for path, methods in api["paths"].items()
+        if "405" in methods.get("get", {}).get("responses", {})
+    }
+    assert told == {
+        "/v1/qrs/{qr_data_mapp_val}": "1004 batch, revoke: a path of its own",
+        "/v1/tokens/{token_id}": "1004 search: a path of its own",
+    }
+
+
 def test_times_carry_their_format(api: Json) -> None:
     for name, schema in api["components"]["schemas"].items():
         for member, rule in schema.get("properties", {}).items():

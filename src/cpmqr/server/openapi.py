@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -112,7 +113,7 @@ def _refusals(operation: Operation) -> dict[str, Json]:
     by_status: dict[int, list[str]] = {}
     for code in operation.codes:
         by_status.setdefault(codes.CODES[code].http_status, []).append(code)
-    return {
+    refused = {
         str(status): {
             "description": _about(listed),
             "headers": _retry_after(listed),
@@ -120,6 +121,20 @@ def _refusals(operation: Operation) -> dict[str, Json]:
         }
         for status, listed in sorted(by_status.items())
     }
+    words = _words_taken(operation)
+    if words:
+        refused["405"] = {
+            "description": f"{codes.UNKNOWN_MESSAGE} {', '.join(words)}: a path of its own",
+            "content": {problem.MEDIA_TYPE: {"schema": _ref(v1.Problem)}},
+        }
+    return refused
+
+
+def _words_taken(operation: Operation) -> list[str]:
+    """Name the words that can't stand for this path's parameter, since they are paths of their own: 405 for them."""
+    pattern = re.compile(re.sub(r"\{\w+\}", "([^/]+)", operation.path))
+    others = {other.path for other in OPERATIONS if other.path != operation.path and "{" not in other.path}
+    return sorted(match[1] for path in others if (match := pattern.fullmatch(path)))
 
 
 def _about(listed: Sequence[str]) -> str:
