@@ -25,8 +25,9 @@ from cpmqr.emv import tlv
 from cpmqr.emv.cpm import decode
 from cpmqr.emv.cryptogram import AES_128, generate_arqc
 from cpmqr.emv.explain import explain
+from cpmqr.emv.findings import Level
 from cpmqr.emv.profile import CardData, Profile
-from cpmqr.emv.rules import Level, validate
+from cpmqr.emv.rules import validate
 from cpmqr.emv.till import Till
 
 ROUNDS = 15

@@ -39,8 +39,9 @@ if TYPE_CHECKING:
     from cpmqr.client.qrdata import QrData
     from cpmqr.client.settings import HashCrc, Transport
     from cpmqr.client.wallet import Wallet
-    from cpmqr.emv.cpm import Payload, decode, encode
+    from cpmqr.emv.cpm import Payload, decode
     from cpmqr.emv.cryptogram import generate_arqc, verify_arqc
+    from cpmqr.emv.encode import encode
     from cpmqr.emv.explain import explain
     from cpmqr.emv.profile import Profile
     from cpmqr.emv.rules import validate
@@ -94,7 +95,7 @@ _HOME: Final = {
     "Transport": "cpmqr.client.settings",
     "Wallet": "cpmqr.client.wallet",
     "decode": "cpmqr.emv.cpm",
-    "encode": "cpmqr.emv.cpm",
+    "encode": "cpmqr.emv.encode",
     "explain": "cpmqr.emv.explain",
     "generate_arqc": "cpmqr.emv.cryptogram",
     "validate": "cpmqr.emv.rules",

@@ -18,7 +18,8 @@ from typing import Final
 import pytest
 
 from cpmqr.emv import tlv
-from cpmqr.emv.cpm import decode, encode
+from cpmqr.emv.cpm import decode
+from cpmqr.emv.encode import encode
 from cpmqr.emv.explain import explain
 from cpmqr.emv.profile import Profile
 from cpmqr.emv.rules import examine, validate

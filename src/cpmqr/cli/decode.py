@@ -17,9 +17,9 @@ from cpmqr.errors import ConfigError, DecodeError
 
 if TYPE_CHECKING:
     from cpmqr.emv.cpm import Payload
-    from cpmqr.emv.explain import Explanation
+    from cpmqr.emv.explained import Explanation
+    from cpmqr.emv.findings import Finding
     from cpmqr.emv.profile import Profile
-    from cpmqr.emv.rules import Finding
 
 _STYLES: Final = {"meaning": "", "part": "", "error": "bold red", "warning": "yellow"}
 _WIDTH_MIN: Final = 80
@@ -134,7 +134,7 @@ def _draw_in_colour(explanation: Explanation, width: int) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from cpmqr.emv.explain import finding_text
+    from cpmqr.emv.explained import finding_text
     from cpmqr.emv.picture import Row, heading, mark, rows
 
     def line(row: Row) -> Text:

@@ -43,7 +43,7 @@ def encode(
       discretionary=0000000000099 atc=008B dki=05 issued_at=20261123090000 9F37=66E03B45 9F26=9844477339EBD67D`
     """
     from cpmqr.emv.compose import compose
-    from cpmqr.emv.cpm import encode as write
+    from cpmqr.emv.encode import encode as write
     from cpmqr.emv.profile import Profile
 
     binary = write(compose(Profile.load(profile), _read_values(values or [])))

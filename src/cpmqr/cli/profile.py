@@ -12,7 +12,8 @@ from cpmqr.cli import output
 from cpmqr.errors import ProfileError
 
 if TYPE_CHECKING:
-    from cpmqr.emv.profile import Line, Profile
+    from cpmqr.emv.layout import Line
+    from cpmqr.emv.profile import Profile
 
 NameArgument = Annotated[str, typer.Argument(help="A built-in name, or the path of a TOML file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -61,6 +61,7 @@ def _base64_of(text: str) -> str:
 
 def _warn_of_broken_rules(text: str) -> None:
     from cpmqr.emv import cpm, rules
+    from cpmqr.emv.findings import Level
 
     try:
         findings = rules.validate(cpm.decode(text))
@@ -70,5 +71,5 @@ def _warn_of_broken_rules(text: str) -> None:
         output.note(f"warning: {error}")
     else:
         for finding in findings:
-            if finding.level is rules.Level.ERROR:
+            if finding.level is Level.ERROR:
                 output.note(f"warning: it breaks a rule: {finding.text}")

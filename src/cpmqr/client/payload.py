@@ -25,6 +25,7 @@ def read(base64_text: str) -> Payload:
         UntrustedAnswer: no padded Base64, no payload, or a payload that breaks a rule; says which, and where.
     """
     from cpmqr.emv import cpm, rules
+    from cpmqr.emv.findings import Level
 
     try:
         # The text itself is what gets drawn: a blank that a lenient reader forgives would be in the QR.
@@ -36,7 +37,7 @@ def read(base64_text: str) -> Payload:
     except DecodeError as error:
         raise UntrustedAnswer(f"CPMQR_DATA is no CPM payload: {error}") from None
     for finding in rules.validate(payload):
-        if finding.level is rules.Level.ERROR:
+        if finding.level is Level.ERROR:
             raise UntrustedAnswer(f"CPMQR_DATA breaks a rule: {finding.text}")
     return payload
 

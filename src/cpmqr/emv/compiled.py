@@ -23,20 +23,12 @@ import msgspec
 from cpmqr.crypto.blocks import EncryptBlocks
 from cpmqr.emv.card import CardData
 from cpmqr.emv.cryptogram import ARQC_BYTES, CryptogramScheme, generate_arqc
+from cpmqr.emv.layout import CARD_FIELDS, ISSUE_FIELDS
 from cpmqr.emv.tlv import length_octets
 from cpmqr.emv.track2 import TRACK2_BYTES_MAX
 from cpmqr.errors import EncodeError
 from cpmqr.model import ATC_MAX
 
-# Placeholders and their widths in hex digits; a PAN and discretionary data vary from card to card (0).
-CARD_FIELDS: Final = {"pan": 0, "psn": 2, "expiry": 4, "service_code": 3, "discretionary": 0, "pan_last4": 4}
-ISSUE_FIELDS: Final = {
-    "atc": 4,
-    "unpredictable_number": 8,
-    "issued_at": 14,
-    "dki": 2,
-    "cryptogram": 2 * ARQC_BYTES,
-}
 __all__ = ["CardData", "CompiledProfile", "Node", "Piece"]
 
 _TRACK2_PIECES: Final = ("pan", "D", "expiry", "service_code", "discretionary")  # `CardData.track2`

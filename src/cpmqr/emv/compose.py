@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from cpmqr.emv.compiled import CARD_FIELDS, ISSUE_FIELDS
 from cpmqr.emv.cpm import Payload
-from cpmqr.emv.profile import PLACEHOLDER, Line, Profile
+from cpmqr.emv.layout import CARD_FIELDS, ISSUE_FIELDS, PLACEHOLDER, Line
+from cpmqr.emv.profile import Profile
 from cpmqr.emv.tlv import DataObject, primitive, template
 from cpmqr.errors import EncodeError
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from cpmqr.emv.compiled import CARD_FIELDS, ISSUE_FIELDS
 from cpmqr.emv.cpm import Payload
-from cpmqr.emv.profile import PLACEHOLDER, Line, Profile
-from cpmqr.emv.rules import FINDINGS_MAX, Finding, Level, paths
+from cpmqr.emv.findings import FINDINGS_MAX, Finding, Level, paths
+from cpmqr.emv.layout import CARD_FIELDS, ISSUE_FIELDS, PLACEHOLDER, Line
 from cpmqr.emv.tlv import DataObject
+
+if TYPE_CHECKING:
+    from cpmqr.emv.profile import Profile
 
 _ANY_LENGTH: Final = {"pan": "[0-9]{8,19}", "discretionary": "[0-9]*"}
 _VALUE_BYTES_MAX: Final = 252  # what a template can hold; patterns of several parameters take time for more

@@ -1,9 +1,9 @@
-"""A consumer-presented QR's payload: from the scanned text to typed values, and back.
+"""A consumer-presented QR's payload: from the scanned text to typed values.
 
     payload = decode("hQVDUFYwMWFaTwfUEAAAAUAQ…")
     payload.applications[0].aid            # "D4100000014010"
     payload.applications[0].track2.masked  # "535020******0066D2007601*************"
-    encode(payload)                        # the same bytes
+    payload.raw                            # the very bytes
 
 A payload opens with 85 ("CPV01"), then one or two 61: one for each application (a scheme's product) that the
 consumer offers. 62 holds what two applications share. 63 inside 61, and 64 inside 62, hold what the till hands on
@@ -23,7 +23,7 @@ from cpmqr.emv import tlv
 from cpmqr.emv.text import Source, read_source
 from cpmqr.emv.tlv import DataObject
 from cpmqr.emv.track2 import Track2
-from cpmqr.errors import DecodeError, EncodeError
+from cpmqr.errors import DecodeError
 
 TAG_FORMAT_INDICATOR: Final = "85"
 TAG_APPLICATION: Final = "61"
@@ -241,32 +241,6 @@ def check_frame(payload: Payload) -> None:
             section="CPM 5.1.3",
             tag=TAG_APPLICATION,
         )
-
-
-def encode(payload: Payload) -> bytes:
-    """Write a payload.
-
-    One that was decoded and not changed gives back its own bytes, faults included: it is the same payload. One that
-    was built or changed must obey every rule.
-
-    Returns:
-        The binary; its Base64 text is what the QR holds.
-
-    Raises:
-        EncodeError: a rule is broken (the first that was found); with tag and section.
-    """
-    if not _as_decoded(payload):
-        from cpmqr.emv.rules import Level, validate  # rules.py reads payloads: it sits above this module
-
-        for finding in validate(payload):
-            if finding.level is Level.ERROR:
-                raise EncodeError(finding.text, tag=finding.tag, section=finding.section)
-    return payload.raw
-
-
-def _as_decoded(payload: Payload) -> bool:
-    """Tell whether the objects are those of the source, all and in place."""
-    return payload.source is not None and payload.source.binary == payload.raw
 
 
 def _text(value: bytes | None) -> str | None:

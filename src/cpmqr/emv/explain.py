@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
-
-import msgspec
+from typing import TYPE_CHECKING, Final
 
 from cpmqr.emv.cpm import TAG_APPLICATION, Payload
+from cpmqr.emv.explained import Explained, Explanation, Part
+from cpmqr.emv.findings import Finding
 from cpmqr.emv.iad import read_iad
 from cpmqr.emv.meaning import meaning
-from cpmqr.emv.rules import Examination, Finding, Level, examine, validate
+from cpmqr.emv.picture import plain
+from cpmqr.emv.rules import Examination, examine, validate
 from cpmqr.emv.tags import TAGS, name_of
 from cpmqr.emv.tlv import DataObject, walk
 from cpmqr.emv.track2 import Track2, service_code_meaning
@@ -30,90 +31,10 @@ _SHOWN_HEAD: Final = 6  # PCI DSS 3.4.1: at most the first six and last four dig
 _SHOWN_TAIL: Final = 4
 
 
-class Part(msgspec.Struct, frozen=True):
-    """A part of a value that is made of several: name, value as shown, and in words."""
-
-    name: str
-    value: str
-    meaning: str = ""
-
-
-class Explained(msgspec.Struct, frozen=True):
-    """One data object as it may be shown.
-
-    Attributes:
-        tag: upper-case hex. name: of the tag.
-        offset: of the tag's first byte. length: of the value, bytes.
-        header: tag and length bytes, upper-case hex. value: upper-case hex, starred where it is masked.
-        meaning: in words, or "".
-        parts: what the value is made of, or ().
-        children: a template's objects.
-        findings: the rules that this object breaks.
-    """
-
-    tag: str
-    name: str
-    offset: int
-    length: int
-    header: str
-    value: str
-    meaning: str
-    parts: tuple[Part, ...]
-    children: tuple[Explained, ...]
-    findings: tuple[Finding, ...]
-
-
-class Explanation(msgspec.Struct, frozen=True):
-    """A whole payload as it may be shown.
-
-    Attributes:
-        valid: no error was found.
-        encoding: "base64", "base64url", "hex", "binary"; "" where the text could not be read.
-        length: bytes.
-        text_length: characters of Base64 in the QR.
-        objects: as far as they could be read.
-        findings: all of them, in the order of the bytes.
-    """
-
-    valid: bool
-    encoding: str
-    length: int
-    text_length: int
-    objects: tuple[Explained, ...]
-    findings: tuple[Finding, ...]
-
-    @property
-    def unplaced(self) -> tuple[Finding, ...]:
-        """Give the findings that belong to no object that could be read."""
-        placed = [finding for item in _all(self.objects) for finding in item.findings]
-        return tuple([finding for finding in self.findings if finding not in placed])
-
-    def count(self, level: Level) -> int:
-        """Count the findings of a level."""
-        return [finding.level for finding in self.findings].count(level)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give what `cpmqr decode --json` prints. Source: contract §9 (ours)."""
-        return {
-            "valid": self.valid,
-            "encoding": self.encoding or None,
-            "length": self.length,
-            "payload": [_object_dict(item) for item in self.objects],
-            "findings": [
-                {
-                    "level": str(finding.level),
-                    "offset": finding.offset,
-                    "tag": finding.tag,
-                    "rule": finding.rule,
-                    "text": finding_text(finding),
-                }
-                for finding in self.findings
-            ],
-        }
+class _Printable(Explanation, frozen=True):
+    """An explanation that `print` draws."""
 
     def __str__(self) -> str:
-        from cpmqr.emv.picture import plain
-
         return plain(self)
 
 
@@ -147,12 +68,6 @@ def explain(
     return _explanation(examined, show_pan)
 
 
-def finding_text(finding: Finding) -> str:
-    """Give a finding as a sentence with its path and section."""
-    where = f"{finding.path}: " if finding.path else ""
-    return f"{where}{finding.text}{f' [{finding.section}]' if finding.section else ''}"
-
-
 def shown_hex(item: DataObject) -> str:
     """Give an object's value in hex as it may be shown: PAN, track 2 and the like starred, inside templates too."""
     digits = list(item.value.hex().upper())
@@ -174,10 +89,10 @@ def _places(item: DataObject, at: int) -> Iterator[tuple[DataObject, int]]:
 def _explanation(examination: Examination, show_pan: bool) -> Explanation:
     payload = examination.payload
     if payload is None or payload.source is None:
-        return Explanation(examination.valid, "", 0, 0, (), examination.findings)
+        return _Printable(examination.valid, "", 0, 0, (), examination.findings)
     source = payload.source
     view = _View(payload, examination.findings, show_pan)
-    return Explanation(
+    return _Printable(
         examination.valid,
         source.encoding,
         len(source.binary),
@@ -281,29 +196,3 @@ def _masked_digits(item: DataObject) -> Iterator[tuple[int, int]]:
     if separator:
         discretionary = len(pan) + 1 + 7  # D, expiry, service code
         yield min(discretionary, len(digits)), len(digits) - behind.endswith("f")
-
-
-def _all(objects: Sequence[Explained]) -> Iterator[Explained]:
-    for item in objects:
-        yield item
-        yield from _all(item.children)
-
-
-def _object_dict(item: Explained) -> dict[str, Any]:
-    told: dict[str, Any] = {
-        "tag": item.tag,
-        "name": item.name,
-        "offset": item.offset,
-        "length": item.length,
-        "value": item.value,
-    }
-    if item.children:
-        told["children"] = [_object_dict(child) for child in item.children]
-    words = item.meaning or "; ".join([_part_words(part) for part in item.parts])
-    if words:
-        told["meaning"] = words
-    return told
-
-
-def _part_words(part: Part) -> str:
-    return f"{part.name} {part.value}{f' ({part.meaning})' if part.meaning else ''}"

@@ -12,8 +12,8 @@ from typing import Final
 
 import msgspec
 
-from cpmqr.emv.explain import Explained, Explanation, finding_text
-from cpmqr.emv.rules import Finding, Level
+from cpmqr.emv.explained import Explained, Explanation, finding_text
+from cpmqr.emv.findings import Finding, Level
 
 WIDTH: Final = 120
 BYTES_A_LINE: Final = 8

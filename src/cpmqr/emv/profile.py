@@ -20,15 +20,17 @@ from typing import Annotated, Final
 import msgspec
 
 from cpmqr.emv.card import CardData
-from cpmqr.emv.compiled import (
+from cpmqr.emv.compiled import CompiledProfile, Node, Piece, all_nodes
+from cpmqr.emv.cryptogram import CardKeyOption, CryptogramScheme
+from cpmqr.emv.layout import (
     CARD_FIELDS,
     ISSUE_FIELDS,
-    CompiledProfile,
-    Node,
-    Piece,
-    all_nodes,
+    PLACEHOLDER,
+    VALUE_CHARACTERS_MAX,
+    Line,
+    Parameter,
+    Tag,
 )
-from cpmqr.emv.cryptogram import CardKeyOption, CryptogramScheme
 from cpmqr.errors import ProfileError
 
 __all__ = ["BUILT_IN", "CardData", "CompiledProfile", "Parameter", "Profile"]
@@ -37,41 +39,9 @@ BUILT_IN: Final = ("bc-domestic", "unionpay", "emvco", "qris")
 FILE_BYTES_MAX: Final = 64 * 1024  # a profile is a page of text; more is a mistake
 DEPTH_MAX: Final = 4  # 61 › 63 › object is 3
 OBJECTS_MAX: Final = 64
-VALUE_CHARACTERS_MAX: Final = 1024  # two hex digits a byte: the 512 bytes that a reader must manage
 
-# One byte; or, where its lower half says so, two or three.
-_TAG: Final = r"^(?!00)(?:[0-9A-F][0-9A-E]|[02468ACE]F|[13579BDF]F(?:[89A-F][0-9A-F])?[0-7][0-9A-F])$"
-PLACEHOLDER: Final = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _HEX_OR_NAME: Final = re.compile(r"([0-9A-Fa-f]+)|\{([a-z][a-z0-9_]*)\}|(\S)")
 _LAYOUT_STEP: Final = re.compile(r"\.(?:layout|objects)\[(\d+)\]")
-
-_Tag = Annotated[str, msgspec.Meta(pattern=_TAG)]
-_Value = Annotated[str, msgspec.Meta(max_length=VALUE_CHARACTERS_MAX)]
-
-
-class Parameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A blank of a profile that an issuer fills in once: what it is, and its value where nobody says otherwise."""
-
-    default: _Value = ""
-    about: str = ""
-
-
-class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A data object of `layout`, as the file has it: with one of value, text or objects.
-
-    Attributes:
-        tag: upper-case hex.
-        value: hex digits and placeholders. text: ASCII and parameters. objects: what a template holds.
-        pad: the digit that fills an odd number of digits up, or "".
-        optional: left out where its value is empty.
-    """
-
-    tag: _Tag
-    value: _Value = ""
-    text: _Value = ""
-    objects: tuple[Line, ...] = ()
-    pad: Annotated[str, msgspec.Meta(pattern="^[0F]?$")] = ""
-    optional: bool = False
 
 
 class _Cryptogram(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -79,7 +49,7 @@ class _Cryptogram(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     option: CardKeyOption = CardKeyOption.A
     key_bytes: int = 16
     padding: Annotated[int, msgspec.Meta(ge=1, le=2)] = 2
-    input: tuple[_Tag, ...] = ("9F37", "82", "9F36", "9F10")
+    input: tuple[Tag, ...] = ("9F37", "82", "9F36", "9F10")
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

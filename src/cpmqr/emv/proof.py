@@ -8,7 +8,7 @@ from typing import Final
 from cpmqr.crypto.blocks import EncryptBlocks
 from cpmqr.emv.compiled import CompiledProfile
 from cpmqr.emv.cpm import Application, Payload
-from cpmqr.emv.rules import Finding, Level
+from cpmqr.emv.findings import Finding, Level
 from cpmqr.errors import EncodeError
 
 _RULE: Final = "cryptogram"

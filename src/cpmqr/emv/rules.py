@@ -9,14 +9,13 @@ An error is what a till, an acquirer or an issuer may refuse; a warning is what 
 from __future__ import annotations
 
 import datetime
-import enum
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from cpmqr.emv import tlv
+from cpmqr.emv.conformity import differences
 from cpmqr.emv.cpm import (
     ADF_NAME_BYTES_MAX,
     ADF_NAME_BYTES_MIN,
@@ -28,6 +27,7 @@ from cpmqr.emv.cpm import (
     Application,
     Payload,
 )
+from cpmqr.emv.findings import FINDINGS_MAX, Finding, Level, paths
 from cpmqr.emv.tags import FORMATS, TAGS
 from cpmqr.emv.text import Source, read_source
 from cpmqr.emv.tlv import DataObject
@@ -39,39 +39,7 @@ if TYPE_CHECKING:
     from cpmqr.emv.profile import Profile
 
 TEXT_CHARACTERS_EXPECTED: Final = 512  # what a reader must be able to take from a QR
-FINDINGS_MAX: Final = (
-    200  # of each level: a payload of 4 KiB can break thousands of rules; nobody reads them all
-)
 _CENTURY_PIVOT: Final = 80  # years of two digits below it are 20xx (ours; EMV itself turns at 50)
-
-
-class Level(enum.StrEnum):
-    """How bad a finding is."""
-
-    ERROR = "error"
-    WARNING = "warning"
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """One broken rule.
-
-    Attributes:
-        level: error or warning.
-        rule: its stable name, such as "no-pan".
-        text: a sentence, without values.
-        offset: of the object's first byte in the binary; None where no place can be named.
-        tag: upper-case hex, or None.
-        path: from the top, such as "61/63/9F26"; "" where it is the payload as a whole.
-        section: of EMVCo's CPM specification ("CPM …") or of an EMV book.
-    """
-
-    level: Level
-    rule: str
-    text: str
-    offset: int | None = None
-    tag: str | None = None
-    path: str = ""
-    section: str = ""
 
 
 class Examination(msgspec.Struct, frozen=True):
@@ -160,11 +128,7 @@ def _in_order(*groups: Iterable[Finding]) -> list[Finding]:
 
 
 def _otherwise(profile: Profile | None, payload: Payload) -> list[Finding]:
-    if profile is None:
-        return []
-    from cpmqr.emv.conformity import differences  # only who asks for a profile pays for it
-
-    return differences(profile, payload)
+    return differences(profile, payload) if profile is not None else []
 
 
 # What `_Walk.values` asks for each object: shortest, longest, a test of the bytes or None.
@@ -383,20 +347,3 @@ class _Walk:
             self.note(Level.WARNING, "expiry", "the expiry has no such month", item, section)
         elif (year, month) < (today.year, today.month):
             self.note(Level.WARNING, "expired", "the expiry is past", item, section)
-
-
-def paths(objects: Sequence[DataObject], wanted: Collection[int], prefix: str = "") -> dict[int, str]:
-    """Give the paths of some objects, such as "61/63/9F26"; "61[2]/4F" where a tag repeats among its siblings.
-
-    `wanted` and the answer know objects by their `id`.
-    """
-    told: dict[int, str] = {}
-    often = Counter([item.tag for item in objects])
-    seen: dict[str, int] = {}
-    for item in objects:
-        seen[item.tag] = seen.get(item.tag, 0) + 1
-        if item.children or id(item) in wanted:
-            number = f"[{seen[item.tag]}]" if often[item.tag] > 1 else ""
-            path = told[id(item)] = f"{prefix}{item.tag}{number}"
-            told |= paths(item.children, wanted, f"{path}/") if item.children else {}
-    return told

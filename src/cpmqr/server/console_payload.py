@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
-from cpmqr.emv.explain import Explained, explain, finding_text
+from cpmqr.emv.explain import explain
+from cpmqr.emv.explained import Explained, finding_text
 
 UNKNOWN_BYTE: Final = "??"
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from cpmqr.emv.compose import compose
-from cpmqr.emv.cpm import encode
+from cpmqr.emv.encode import encode
+from cpmqr.emv.findings import Level
 from cpmqr.emv.profile import BUILT_IN, Profile
-from cpmqr.emv.rules import Level, validate
+from cpmqr.emv.rules import validate
 from cpmqr.errors import EncodeError
 
 SAMPLE = (

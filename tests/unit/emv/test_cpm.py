@@ -9,8 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from cpmqr.emv.cpm import Payload, decode, encode
-from cpmqr.emv.rules import Level, validate
+from cpmqr.emv.cpm import Payload, decode
+from cpmqr.emv.encode import encode
+from cpmqr.emv.findings import Level
+from cpmqr.emv.rules import validate
 from cpmqr.emv.tlv import DataObject, primitive, template
 from cpmqr.errors import DecodeError, EncodeError
 

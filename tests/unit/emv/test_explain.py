@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cpmqr.emv.cpm import Payload, decode
-from cpmqr.emv.explain import Explained, explain, shown_hex
+from cpmqr.emv.explain import explain, shown_hex
+from cpmqr.emv.explained import Explained
 from cpmqr.emv.picture import heading, plain, rows
 from cpmqr.emv.profile import Profile
 from cpmqr.emv.tlv import parse, primitive, template

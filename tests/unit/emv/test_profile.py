@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cpmqr.crypto.blocks import aes_ecb, tdes_ecb
-from cpmqr.emv.cpm import decode, encode
+from cpmqr.emv.cpm import decode
 from cpmqr.emv.cryptogram import AES_128, AES_256, generate_arqc
+from cpmqr.emv.encode import encode
+from cpmqr.emv.findings import Level
 from cpmqr.emv.profile import BUILT_IN, FILE_BYTES_MAX, CardData, Profile
-from cpmqr.emv.rules import Level, validate
+from cpmqr.emv.rules import validate
 from cpmqr.errors import EncodeError, ProfileError
 
 FIELD = json.loads((Path(__file__).parents[2] / "vectors" / "cpm.json").read_text("utf-8"))

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from cpmqr.emv import tlv
 from cpmqr.emv.cpm import Payload, decode
+from cpmqr.emv.findings import FINDINGS_MAX, Finding, Level
 from cpmqr.emv.profile import BUILT_IN, Profile
-from cpmqr.emv.rules import FINDINGS_MAX, Finding, Level, examine, validate
+from cpmqr.emv.rules import examine, validate
 from cpmqr.emv.tlv import DataObject, primitive, template
 
 FIELD = json.loads((Path(__file__).parents[2] / "vectors" / "cpm.json").read_text("utf-8"))
