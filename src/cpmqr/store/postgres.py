@@ -8,8 +8,8 @@ that takes writes.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, ParamSpec, TypeVar
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import asyncpg
 
@@ -41,6 +41,7 @@ from cpmqr.store.verification import ClaimedMeanwhile
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
+Work = Callable[Concatenate[asyncpg.Connection, P], Coroutine[Any, Any, Result]]
 
 CONNECTIONS: Final = (
     4  # for each worker: more make no batch quicker, and each costs the server some megabytes
@@ -148,12 +149,12 @@ class PostgresStore(TransactionalStore):
 
         return await shielded(self._repeatedly(carry_out))
 
-    async def _repeatedly(self, work: Any, *args: Any) -> Any:
+    async def _repeatedly(self, work: Work[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
         """Carry out work on a leased connection; again, where it lost a race and stored nothing."""
         for attempt in range(1, _ATTEMPTS_MAX + 1):
             try:
                 async with self._pool.lease() as connection:
-                    return await work(connection, *args)
+                    return await work(connection, *args, **kwargs)
             except asyncpg.ReadOnlySQLTransactionError:
                 self._pool.drop_idle()  # a failover: this server is a standby now, for all of our connections
             except _AGAIN as error:
@@ -199,10 +200,10 @@ class PostgresStore(TransactionalStore):
         """Close the connections. Later calls raise StoreUnavailable."""
         await self._pool.close()
 
-    async def _with_connection(self, work: Any, *args: Any) -> Any:
-        async def carry_out(connection: asyncpg.Connection) -> Any:
+    async def _with_connection(self, work: Work[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
+        async def carry_out(connection: asyncpg.Connection) -> Result:
             try:
-                return await work(connection, *args)
+                return await work(connection, *args, **kwargs)
             except Exception as error:
                 raise translate(error, sent=True) from None
 
