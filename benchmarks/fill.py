@@ -82,7 +82,6 @@ class Filled:
     """A schema that has been filled.
 
     Attributes:
-        eldest_day: of the issues, in days since 1970.
         data: the folder with `sandbox.json` and the key-encryption key.
     """
 
@@ -92,26 +91,32 @@ class Filled:
     vault: Vault
     tokens: int
     issues: int
-    eldest_day: int
     seconds: float
 
 
-def fill(url: str, data: Path, *, tokens: int, issues: int, days: int = 8) -> Filled:
-    """Make schema, sandbox, tokens and issues; the issues are of the `days` days before today, equally many each."""
+def fill(
+    url: str, data: Path, *, tokens: int, issues: int, days: int = 8, eldest_issues_max: int = 300_000
+) -> Filled:
+    """Make schema, sandbox, tokens and issues.
+
+    The issues are of the `days` days before today, equally many each; the eldest day, which a measurement purges
+    while one waits, has at most `eldest_issues_max`.
+    """
     started = time.perf_counter()
     file, _ = prepare(data, 0, database=url)
-    vault, eldest_day = asyncio.run(_fill(url, data, file.requestor_id, tokens, issues, days))
-    return Filled(url, data, file, vault, tokens, issues, eldest_day, time.perf_counter() - started)
+    eldest = min(eldest_issues_max, issues // days)
+    vault = asyncio.run(_fill(url, data, file.requestor_id, tokens, issues, days, eldest))
+    return Filled(url, data, file, vault, tokens, issues, time.perf_counter() - started)
 
 
 async def _fill(
-    url: str, data: Path, requestor_id: str, tokens: int, issues: int, days: int
-) -> tuple[Vault, int]:
+    url: str, data: Path, requestor_id: str, tokens: int, issues: int, days: int, eldest: int
+) -> Vault:
     store = wiring.open_store(Settings(storage=Storage(data=str(data), database=url)))
     vault = Vault(Keyring.open((await store.directory()).keys, sandbox.kek(data)))
     await store.close()
     today = int(time.time()) // DAY_S
-    a_day = -(-issues // days)
+    a_day = -(-(issues - eldest) // (days - 1))
     values: dict[str, Any] = {
         "requestor_id": requestor_id,
         "tokens": tokens,
@@ -132,7 +137,7 @@ async def _fill(
     for table in ("token", "counter", "trace", "issue"):
         await connection.execute(f"VACUUM (ANALYZE) {table}")
     await connection.close()
-    return vault, today - days
+    return vault
 
 
 async def _make_tokens(

@@ -84,6 +84,7 @@ def measure(*, tokens: int, issues: int, seconds: float, rounds: int, folder: Pa
         large = Passes(_filled(postgres, Path(data) / "large", tokens, issues))
         _say(f"filled in {large.size.seconds:.0f} s")
         row_bytes = _bytes(postgres, "large")
+        postgres.execute("CHECKPOINT")  # the first touch of each page is logged whole from here on
         for turn in range(rounds + 1):
             for each in (small, large):
                 _one_pass(postgres, each, seconds if turn else WARM_UP_S, cores, counts=turn > 0)
