@@ -10,8 +10,6 @@ import typer
 from cpmqr.cli import output
 from cpmqr.errors import ConfigError
 
-TEXT_PREFIX = "text:"
-
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -37,7 +35,9 @@ def encode(
 
     `cpmqr profile show NAME` tells what a profile asks for. Nothing is printed that breaks a rule.
 
-    Example:
+    Examples:
+
+    - `cpmqr encode --profile qris pan=9360091400000000001 9F74=text:REF123`
 
     - `cpmqr encode --profile bc-domestic pan=5350206900000066 psn=02 expiry=3012 service_code=601
       discretionary=0000000000099 atc=008B dki=05 issued_at=20261123090000 9F37=66E03B45 9F26=9844477339EBD67D`
@@ -55,16 +55,13 @@ def encode(
 
 
 def _read_values(arguments: list[str]) -> dict[str, list[str]]:
-    """Read `tag=value`; a tag's hex is made upper-case, a text its hex."""
+    """Read `tag=value` and `name=value`; tags are made upper-case, names lower-case."""
     values: dict[str, list[str]] = {}
     for number, argument in enumerate(arguments, 1):
         name, equals, value = argument.partition("=")
         if not equals or not name:
             # It is not repeated: a PAN may stand there, without its name.
             raise ConfigError(f"argument {number} is not tag=value, such as 9F36=008B")
-        if not name.strip("0123456789abcdefABCDEF"):
-            name = name.upper()
-            if value.startswith(TEXT_PREFIX):
-                value = value.removeprefix(TEXT_PREFIX).encode().hex()
-        values.setdefault(name, []).append(value)
+        is_tag = not name.strip("0123456789abcdefABCDEF")
+        values.setdefault(name.upper() if is_tag else name.lower(), []).append(value)
     return values

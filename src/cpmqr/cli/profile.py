@@ -116,8 +116,14 @@ def _key_words(profile: Profile) -> str:
 
 
 def _print(profile: Profile) -> None:
+    from cpmqr.emv.layout import FIELD_WORDS
+
     print(f"{profile.name}: {profile.title}\n{_key_words(profile)}\n")
     _print_lines(_layout(profile.layout), "")
+    print("\nof each card and each payload")
+    for name, words in FIELD_WORDS.items():
+        if f"{{{name}}}" in profile.text:
+            print(f"  {name}: {words}")
     if profile.parameters:
         print("\nparameters")
     for name, parameter in profile.parameters.items():

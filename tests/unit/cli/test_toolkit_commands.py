@@ -237,7 +237,8 @@ class TestEncode:
     @pytest.mark.parametrize(
         ("arguments", "error", "reason"),
         [
-            (["--profile", "bc-domestic"], EncodeError, "57 is not known"),
+            (["--profile", "bc-domestic"], EncodeError, "57 5F34 9F26 9F10 9F36 9F37 are not known"),
+            ([], EncodeError, "neither track 2"),
             (["--profile", "absent"], ProfileError, "neither a built-in profile"),
             (["novalue"], ConfigError, "is not tag=value"),
             (["=00"], ConfigError, "is not tag=value"),
