@@ -66,9 +66,8 @@ def decode(
     - `cpmqr request --json | jq -r .CPMQR_DATA | cpmqr decode - --json`
     """
     from cpmqr.emv.explain import explain
-    from cpmqr.emv.profile import Profile as ProfileFile
 
-    wanted = ProfileFile.load(profile) if profile is not None else None
+    wanted = _load(profile) if profile is not None else None
     proof = _proof(wanted, issuer_key_file) if issuer_key_file is not None else None
     try:
         source = read_payload(payload)
@@ -89,6 +88,12 @@ def decode(
             _advise_lenient(source)
     if not explanation.valid:
         raise typer.Exit(output.EXIT_NEGATIVE)
+
+
+def _load(profile: str) -> Profile:
+    from cpmqr.emv.profile import Profile  # brings `cryptography` along, which a plain decode does not need
+
+    return Profile.load(profile)
 
 
 def _proof(profile: Profile | None, path: Path) -> Callable[[Payload], list[Finding]]:

@@ -198,6 +198,13 @@ def test_decoding_loads_no_http_client_and_no_server(tmp_path: Path) -> None:
     assert not loaded & {"httpx", "httpcore", "uvicorn", "starlette", "sqlite3", "typer", "asyncio"}
 
 
+def test_the_decode_command_loads_no_cryptography(tmp_path: Path) -> None:
+    payload = "hQVDUFYwMWEaTwegAAAAVVVVVw8SNFZ4kBI0WNGRIgESNF8="
+    loaded = modules_after(f"from cpmqr.cli.main import main; main(['decode', '{payload}'])", tmp_path)
+    assert {"cpmqr.cli.decode", "cpmqr.emv.explain", "cpmqr.emv.rules"} <= loaded
+    assert not loaded & {"cryptography", "cpmqr.emv.profile", "httpx", "sqlite3"}
+
+
 def test_every_public_name_is_there() -> None:
     import cpmqr
 
