@@ -59,6 +59,10 @@ class Metrics:
             "cpmqr_commit_seconds", "One transaction of the issue path", _STORE_BUCKETS
         )
         self.waiting = self._gauge("cpmqr_queue_waiting", "Intents that wait for a transaction", "livesum")
+        self.in_flight = self._gauge("cpmqr_in_flight", "Requests under way", "livesum")
+        self.in_flight_max = self._gauge(
+            "cpmqr_in_flight_max", "Requests that may be under way; it falls in an overload", "livesum"
+        )
         self.connections_in_use = self._gauge(
             "cpmqr_connections_in_use", "Database connections at work", "livesum"
         )

@@ -27,7 +27,9 @@ from cpmqr.wire import codes
 
 # A run of 13 digits or more, also in groups: "5350 2069 0000 0066".
 _PAN_LIKE = re.compile(r"\d(?:[ .-]?\d){12,}")
+OVERLOAD_LINE_EVERY_S: Final = 1.0
 _issue_lines: structlog.BytesLogger | None = None
+_LOAD: Final = frozenset({codes.OVERLOADED, codes.TIMED_OUT, codes.RATE_LIMIT})
 _FAULTS: Final = frozenset({codes.KEY_STORE, codes.TIMED_OUT, codes.INTERNAL, codes.OVERLOADED})
 
 
@@ -94,6 +96,7 @@ class Observer:
         self._log_issues = log_issues
         self._log = structlog.get_logger()
         self.metrics = Metrics()
+        self._overload_lines: dict[str, tuple[float, int]] = {}
 
     @property
     def registry(self) -> CollectorRegistry:
@@ -114,15 +117,34 @@ class Observer:
         if reply.rslt_cd == codes.OK:
             self._issued(reply, seconds)
             return
+        more = self._held_back(reply.rslt_cd)
+        if more is None:
+            return
         log = self._log.error if reply.rslt_cd in _FAULTS else self._log.info
         log(
             "refused",
             code=reply.rslt_cd,
+            more=more or None,
             cause=reply.cause,
             requestor_id=reply.requestor_id,
             incident=reply.incident or None,
             ms=round(seconds * 1000, 2),
         )
+
+    def _held_back(self, rslt_cd: str) -> int | None:
+        """Tell how many lines like this one were left out before it; None where it is left out too.
+
+        An overload consists of refusals: a line for each of them would be a good part of its load.
+        """
+        if rslt_cd not in _LOAD:
+            return 0
+        now = time.monotonic()
+        next_at, left_out = self._overload_lines.get(rslt_cd, (now, 0))
+        if now < next_at:
+            self._overload_lines[rslt_cd] = next_at, left_out + 1
+            return None
+        self._overload_lines[rslt_cd] = now + OVERLOAD_LINE_EVERY_S, 0
+        return left_out
 
     def _issued(self, reply: Reply, seconds: float) -> None:
         if reply.atc > ATC_NEAR_END:

@@ -29,6 +29,7 @@ from cpmqr.server.observe import Observer
 from cpmqr.server.routes import Lifecycle, make_routes
 from cpmqr.server.settings import Settings, kek_path
 from cpmqr.service.access import REFRESH_S, Access
+from cpmqr.service.admission import Admission
 from cpmqr.service.batch import Batcher
 from cpmqr.service.issue import Issuer, Rules
 from cpmqr.service.limits import RateLimits
@@ -144,8 +145,9 @@ class Gateway:
             batch_max=settings.storage.batch_max,
             lanes=settings.storage.lanes if settings.storage.database else 1,
             wait_max_s=settings.storage.wait_max_s,
-            observe=self.observer.batch,
+            observe=self._observe_batch,
         )
+        self.admission = Admission(time.monotonic, self.batcher.refuse_waiting)
         self.profiles: Mapping[str, CompiledProfile] = load_profiles(settings)
         limits = RateLimits(time.monotonic)
         self.issuer = Issuer(
@@ -156,6 +158,7 @@ class Gateway:
             self.profiles,
             os.urandom,
             self.observer.incident,
+            self.admission,
         )
         self.back_office = BackOffice(
             settings, store, self.access, self.issuer, self.batcher, limits, self.profiles, self.observer
@@ -218,6 +221,10 @@ class Gateway:
             return str(error) or "the database does not answer"
         return ""
 
+    def _observe_batch(self, size: int, waited_s: float, took_s: float) -> None:
+        self.observer.batch(size, waited_s, took_s)
+        self.admission.transaction(took_s)
+
     async def _carry_out(self, intents: Sequence[IssueIntent]) -> list[IssueOutcome]:
         return await self.store.issue(intents, self.access.current.issuer.current)
 
@@ -225,6 +232,8 @@ class Gateway:
         metrics, connections = self.observer.metrics, self.store.connections
         metrics.directory_version.set(self.access.current.version)
         metrics.waiting.set(self.batcher.waiting)
+        metrics.in_flight.set(self.admission.in_flight)
+        metrics.in_flight_max.set(self.admission.limit)
         metrics.connections_in_use.set(connections.in_use)
         metrics.connections_max.set(connections.size)
 

@@ -101,6 +101,13 @@ class Batcher(Generic[Intent, Outcome]):
             self._sweeper = loop.call_later(SWEEP_S, self._sweep)
         return future
 
+    def refuse_waiting(self, keep: int) -> None:
+        """Refuse all that wait with 9001, but the `keep` that came last: nothing of them was stored."""
+        while len(self._queue) > keep:
+            waiting = self._queue.popleft()
+            if not waiting.future.done():
+                waiting.future.set_exception(Refusal(codes.OVERLOADED, "too many requests", retry_after_s=1))
+
     async def drain(self) -> None:
         """Return when nothing waits and nothing is on its way."""
         while self._tasks:

@@ -32,6 +32,7 @@ from cpmqr.emv.compiled import CardData, CompiledProfile
 from cpmqr.errors import EncodeError, KeyUnavailable, OutcomeUnknown, Refusal, StoreUnavailable, UnsealError
 from cpmqr.model import HashMode, Role, TokenPan
 from cpmqr.service.access import Access, Principal, Snapshot
+from cpmqr.service.admission import Admission
 from cpmqr.service.batch import Batcher
 from cpmqr.service.limits import RateLimits
 from cpmqr.service.sample import PAGE_SAMPLE_HINT, is_page_sample
@@ -138,6 +139,7 @@ class Issuer:
         profiles: compiled scheme profiles by name.
         entropy: gives n random bytes.
         report: told of an unexpected error, with the incident id that the caller was given.
+        admission: how many requests may be under way at once; None where that is nobody's matter.
     """
 
     def __init__(
@@ -149,6 +151,7 @@ class Issuer:
         profiles: Mapping[str, CompiledProfile],
         entropy: Entropy,
         report: Callable[[str, BaseException], None],
+        admission: Admission | None = None,
     ) -> None:
         self.rules = rules
         self.access = access
@@ -157,9 +160,28 @@ class Issuer:
         self._profiles = profiles
         self._entropy = entropy
         self._report = report
+        self._admission = admission
+        too_many = Refusal(
+            codes.OVERLOADED, "more requests at once than can be answered soon", retry_after_s=1
+        )
+        self._turned_away = self.refuse(Call(b"", None, "", 0), too_many)
 
     async def answer(self, call: Call) -> Reply:
         """Answer a request; whatever happens, the reply is one of the contract's. Raises nothing."""
+        if self._admission is None:
+            return await self._answer(call)
+        entered_at = self._admission.enter()
+        if entered_at is None:
+            return self._turned_away
+        answered = False
+        try:
+            reply = await self._answer(call)
+            answered = reply.rslt_cd not in _OUT_OF_TIME
+            return reply
+        finally:
+            self._admission.leave(entered_at, answered=answered)
+
+    async def _answer(self, call: Call) -> Reply:
         try:
             prepared = self.prepare(call)
             outcome = await self._batcher.submit(prepared.intent, call.alive)
@@ -383,6 +405,7 @@ _ABOUT: Final = {
     NotIssued.EXHAUSTED: "the counter has reached 65535",
     NotIssued.NO_ISSUER_KEY: "the scheme profile has no active issuer key",
 }
+_OUT_OF_TIME: Final = (codes.OVERLOADED, codes.TIMED_OUT)
 _RETRY_AFTER_S: Final = {NotIssued.NO_ISSUER_KEY: 5}
 
 

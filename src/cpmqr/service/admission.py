@@ -1,0 +1,109 @@
+"""How many requests may be under way: all of them, until that would make everybody wait; then as many as are quick.
+
+A queue that is only bounded by its length is full for as long as there is too much to do, and then all who are
+answered have waited for the whole of it. So the bound depends on what has been measured: once a request that comes
+now would wait longer than `WAIT_MAX_S`, most of what waits is refused, and from then on only so many are let in that
+they are answered in about the time that a transaction takes. When nobody has been refused for a while, all is as
+before.
+
+Whoever is refused is told at once, before anything of its request is read: a refusal costs a tenth of an answer, and
+an overload consists of refusals. See docs/decisions/overload.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+FREELY_MAX: Final = (
+    512  # that many at once are nobody's overload: a crowd at one moment, or a test with many wallets
+)
+WAIT_MAX_S: Final = (
+    0.1  # longer is felt at a till, and several times what an answer takes when there is little to do
+)
+TURN_S: Final = 0.05  # how often the limit is looked at
+LIMIT_MIN: Final = 8
+QUICK_S: Final = 0.003  # what an answer may take in an overload, where transactions are quicker still
+QUICK_TRANSACTIONS: Final = 2.0  # …and where they are not: the one under way, and one's own
+CALM_S: Final = (
+    1.0  # nobody refused for so long: the overload is over. As long as Retry-After tells clients to wait
+)
+
+
+class Admission:
+    """Counts requests in and out.
+
+    Args:
+        now: seconds of a clock that only goes forward.
+        refuse_waiting: told, when an overload begins, to refuse all that wait but so many.
+    """
+
+    def __init__(self, now: Callable[[], float], refuse_waiting: Callable[[int], None]) -> None:
+        self._now = now
+        self._refuse_waiting = refuse_waiting
+        self.in_flight = 0
+        self.overloaded = False
+        self.limit = FREELY_MAX
+        self._rate = 0.0  # answers a second, of late
+        self._transaction_s = 0.0
+        self._turn_at = now()
+        self._answered = 0
+        self._waited_s = 0.0
+        self._refused_at = 0.0
+
+    def enter(self) -> float | None:
+        """Let a request in, and give the moment, to be handed to `leave`; None where it has to be refused."""
+        now = self._now()
+        if self.in_flight >= self.limit and not self._may_enter(now):
+            self._refused_at = now
+            return None
+        self.in_flight += 1
+        return now
+
+    def leave(self, entered_at: float, *, answered: bool) -> None:
+        """Count a request out; `answered` is False if it was refused for want of time."""
+        self.in_flight -= 1
+        now = self._now()
+        if answered:
+            self._answered += 1
+            self._waited_s += now - entered_at
+        if now - self._turn_at >= TURN_S:
+            self._turn(now)
+
+    def transaction(self, took_s: float) -> None:
+        """Note how long a transaction took."""
+        self._transaction_s += 0.1 * (took_s - self._transaction_s)
+
+    def _may_enter(self, now: float) -> bool:
+        """Tell whether a request may enter although the limit is reached; with it an overload begins and ends."""
+        if self.overloaded:
+            if now - self._refused_at < CALM_S:
+                return False
+            self._end_overload()
+            return self.in_flight < self.limit
+        self.overloaded = True
+        self.limit = max(LIMIT_MIN, round(self._rate * self._quick_s))
+        self._refuse_waiting(self.limit)
+        return False
+
+    def _turn(self, now: float) -> None:
+        seconds = now - self._turn_at
+        rate, mean_s = self._answered / seconds, self._waited_s / max(1, self._answered)
+        self._turn_at, self._answered, self._waited_s = now, 0, 0.0
+        self._rate += 0.3 * (rate - self._rate)
+        if not self.overloaded:
+            self.limit = max(FREELY_MAX, round(self._rate * WAIT_MAX_S))
+        elif now - self._refused_at >= CALM_S:
+            self._end_overload()
+        elif mean_s > self._quick_s:
+            self.limit = max(LIMIT_MIN, round(self.limit * 0.85))
+        else:
+            self.limit += max(1, self.limit // 16)
+
+    def _end_overload(self) -> None:
+        self.overloaded = False
+        self.limit = max(FREELY_MAX, round(self._rate * WAIT_MAX_S))
+
+    @property
+    def _quick_s(self) -> float:
+        return max(QUICK_S, QUICK_TRANSACTIONS * self._transaction_s)
