@@ -13,6 +13,8 @@ from typing import Any, ClassVar, Final
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from cpmqr.server.one_piece import OnePiece
+
 TRANSPORT_KEY: Final = "cpmqr.transport"  # in the scope: tells whether the client is still there
 HEADERS_MAX: Final = 100
 
@@ -38,7 +40,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(OnePiece(transport, self.loop))  # type: ignore[arg-type]
         if len(self.connections) > self.connections_max:
             transport.abort()
             return
