@@ -156,7 +156,7 @@ def measure(*, postgres: bool, times: float, seconds: float, connections: int) -
     """Measure one gateway."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cpmqr-bench-")))
-        url = stack.enter_context(database.running()).url if postgres else ""
+        url = stack.enter_context(database.server()).url if postgres else ""
         file, pans = prepare(folder, TOKENS, "bc-domestic", url)
         port = machine.free_port()
         arguments = ["serve", "--sandbox", "--data", str(folder), "--port", str(port)]
