@@ -124,7 +124,9 @@ class OpenLoad:
         self._send()
 
     def lost(self, connection: _Connection) -> None:
-        if connection not in self._idle:
+        if connection in self._idle:  # one that was not needed for so long that the server closed it
+            self._idle.remove(connection)
+        else:
             self.connections_lost += 1
             self._under_way -= 1
 
