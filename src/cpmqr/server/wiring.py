@@ -31,6 +31,7 @@ from cpmqr.server.settings import Settings, kek_path
 from cpmqr.service.access import REFRESH_S, Access
 from cpmqr.service.admission import Admission
 from cpmqr.service.batch import Batcher
+from cpmqr.service.drawn_ahead import DrawnAhead
 from cpmqr.service.issue import Issuer, Rules
 from cpmqr.service.limits import RateLimits
 from cpmqr.store.base import IssueIntent, IssueOutcome, Store
@@ -156,7 +157,7 @@ class Gateway:
             self.batcher,
             limits,
             self.profiles,
-            os.urandom,
+            DrawnAhead(os.urandom),
             self.observer.incident,
             self.admission,
         )
