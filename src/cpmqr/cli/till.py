@@ -109,8 +109,7 @@ def _print(told: dict[str, Any]) -> None:
             for item in value:
                 print(f"  {item['tag']:<5} {item['value']}  {item['name']}")
         elif isinstance(value, dict):
-            print(
-                f"{name:<20} " + output.printable("  ".join([f"{key} {text}" for key, text in value.items()]))
-            )
+            parts = [f"{key} {text}" for key, text in value.items() if text]
+            print(f"{name:<20} " + output.printable("  ".join(parts)))
         else:
             print(f"{name:<20} {output.printable(str(value))}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
 
 from cpmqr.emv.cpm import Payload
@@ -21,10 +21,15 @@ if TYPE_CHECKING:
 
 _ANY_LENGTH: Final = {"pan": "[0-9]{8,19}", "discretionary": "[0-9]*"}
 _VALUE_BYTES_MAX: Final = 252  # what a template can hold; patterns of several parameters take time for more
+_RID_BYTES: Final = 5  # of an AID: the scheme as ISO/IEC 7816-5 registers it; the rest is the scheme's own
+_SCHEME: Final = "profile-scheme"
 _LACKS: Final = "profile-lacks"
 _EXTRA: Final = "profile-extra"
 _ORDER: Final = "profile-order"
 _VALUE: Final = "profile-value"
+
+_Difference = tuple[str, str, DataObject | None]
+"""Rule, text, and the object at fault; None for the payload as a whole."""
 
 
 def differences(profile: Profile, payload: Payload) -> list[Finding]:
@@ -32,7 +37,8 @@ def differences(profile: Profile, payload: Payload) -> list[Finding]:
 
     A payload whose first object is not 85 is compared as it stands.
     """
-    found = list(islice(_compare(profile.layout, payload.objects, None), FINDINGS_MAX))
+    compared = chain(_another_scheme(profile, payload), _compare(profile.layout, payload.objects, None))
+    found = list(islice(compared, FINDINGS_MAX))
     where = paths(payload.objects, {id(item) for _, _, item in found})
     return [
         Finding(
@@ -48,9 +54,17 @@ def differences(profile: Profile, payload: Payload) -> list[Finding]:
     ]
 
 
+def _another_scheme(profile: Profile, payload: Payload) -> Iterator[_Difference]:
+    """Tell where no application is of the profile's scheme: its AID may be a parameter, for which anything goes."""
+    names = [item for template in payload.applications if (item := template.template.first("4F")) is not None]
+    registered = bytes.fromhex(profile.aid)[:_RID_BYTES]
+    if names and not any(name.value.startswith(registered) for name in names):
+        yield _SCHEME, f"another scheme's AID: the profile's begins {registered.hex().upper()}", names[0]
+
+
 def _compare(
     lines: Sequence[Line], objects: Sequence[DataObject], parent: DataObject | None
-) -> Iterator[tuple[str, str, DataObject | None]]:
+) -> Iterator[_Difference]:
     """Hold one level against its lines; the n-th object of a tag belongs to the n-th line of that tag."""
     left = list(objects)
     places: list[int] = []

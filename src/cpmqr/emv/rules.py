@@ -9,7 +9,7 @@ An error is what a till, an acquirer or an issuer may refuse; a warning is what 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -115,8 +115,11 @@ def examine(
     ]
     # What was cut short is not worth judging: its one fault has been told.
     cut = {fault.offset for fault in faults}
+    lost = {"no-application"} if TAG_APPLICATION in [fault.tag for fault in faults] else set()
     broken = [
-        item for item in _Walk(payload, today).findings() if item.offset not in cut or item.offset is None
+        item
+        for item in _Walk(payload, today).findings()
+        if item.rule not in lost and (item.offset not in cut or item.offset is None)
     ]
     return Examination(payload, tuple(_in_order(unreadable, broken, _otherwise(profile, payload))))
 
@@ -277,7 +280,7 @@ class _Walk:
         templates = [item for item in objects if item.tag == TAG_APPLICATION]
         usable = 0
         in_both: set[str] = set()
-        cards: dict[int, DataObject] = {}  # by identity: 62 gives two applications one card
+        judged: set[tuple[int, ...]] = set()  # by identity: 62 gives two applications one card
         for template in templates:
             own = {item.tag: item for item in template.children}
             if len(own) < len(template.children):
@@ -286,11 +289,12 @@ class _Walk:
             named = name is not None and ADF_NAME_BYTES_MIN <= len(name.value) <= ADF_NAME_BYTES_MAX
             usable += named
             seen_by_till = {**shared, **own} if shared else own
-            card = seen_by_till.get("5A") or seen_by_till.get("57")
-            if card is not None and id(card) not in cards:
-                cards[id(card)] = card
-                self.card(seen_by_till, card)
-            elif card is None and named:
+            cards = [seen_by_till[tag] for tag in ("5A", "57") if tag in seen_by_till]
+            same = tuple([id(card) for card in cards])
+            if cards and same not in judged:
+                judged.add(same)
+                self.card(cards, seen_by_till.get("9F25"))
+            elif not cards and named:
                 text = "neither track 2 (57) nor a PAN (5A): nothing to charge"
                 self.note(Level.ERROR, "no-pan", text, template, "CPM Annex A")
             in_both |= shared.keys() & own.keys()
@@ -322,18 +326,23 @@ class _Walk:
                 self.note(level, "twice", text, item, "CPM 5.1.10")
             seen.add(item.tag)
 
-    def card(self, objects: Mapping[str, DataObject], card: DataObject) -> None:
-        """Judge what identifies the card: Luhn, expiry, last four digits."""
-        is_track2 = card.tag == "57"
-        pan, separator, behind = card.value.hex().partition("d" if is_track2 else "f")
-        if not (pan.isdigit() and len(pan) <= PAN_DIGITS_MAX and (separator or not is_track2)):
-            return  # `values` has told
-        if not luhn_ok(pan):
-            self.note(Level.WARNING, "luhn", "the PAN's check digit is wrong", card, "ISO/IEC 7812-1")
-        if self.today is not None and is_track2 and len(behind) >= 4:
-            self.expiry(behind[:4], card, self.today)
-        last4 = objects.get("9F25")
-        if last4 is not None and last4.value.hex() != pan[-4:]:
+    def card(self, cards: Sequence[DataObject], last4: DataObject | None) -> None:
+        """Judge what identifies the card, the PAN that a till takes first: Luhn, expiry, last four digits."""
+        pans: list[str] = []
+        for card in cards:
+            is_track2 = card.tag == "57"
+            pan, separator, behind = card.value.hex().partition("d" if is_track2 else "f")
+            if not (pan.isdigit() and len(pan) <= PAN_DIGITS_MAX and (separator or not is_track2)):
+                continue  # `values` has told
+            pans.append(pan)
+            if pan != pans[0]:
+                text = "track 2 has another PAN than 5A, which a till takes"
+                self.note(Level.WARNING, "two-pans", text, card, "CPM 6")
+            if not luhn_ok(pan) and pans.count(pan) == 1:
+                self.note(Level.WARNING, "luhn", "the PAN's check digit is wrong", card, "ISO/IEC 7812-1")
+            if self.today is not None and is_track2 and len(behind) >= 4:
+                self.expiry(behind[:4], card, self.today)
+        if last4 is not None and pans and last4.value.hex() != pans[0][-4:]:
             text = "not the last four digits of this PAN"
             self.note(Level.WARNING, "last4", text, last4, "CPM Annex A")
 

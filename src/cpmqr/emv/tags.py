@@ -7,6 +7,7 @@ scheme's own, its length is left open. Unknown tags are no fault: schemes add th
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Mapping
 from importlib import resources
 from types import MappingProxyType
@@ -14,9 +15,10 @@ from typing import Final
 
 import msgspec
 
-from cpmqr.emv.track2 import is_track2
+from cpmqr.emv.track2 import PAN_DIGITS_MAX, is_track2
 
 _PRINTABLE: Final = bytes(range(0x20, 0x7F))
+_PAN: Final = re.compile(rf"[0-9]{{1,{PAN_DIGITS_MAX}}}f*").fullmatch
 _UPPER_AND_DIGITS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 
@@ -61,6 +63,10 @@ FORMATS: Final[Mapping[str, tuple[Callable[[bytes], bool], str] | None]] = {
     "b": None,
     "n": (lambda value: value.hex().isdigit(), "not packed decimal digits"),
     "cn": (lambda value: value.hex().rstrip("f").isdigit(), "not decimal digits with F behind them"),
+    "pan": (
+        lambda value: _PAN(value.hex()) is not None,
+        f"not a PAN of 1 to {PAN_DIGITS_MAX} digits with F behind it",
+    ),
     "an": (bytes.isalnum, "not letters and digits"),
     "an-upper": (
         lambda value: not value.translate(None, _UPPER_AND_DIGITS),

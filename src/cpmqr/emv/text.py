@@ -129,7 +129,8 @@ def _mended(text: str) -> tuple[str, tuple[str, ...]]:
     text = text.translate(_LINE_BREAKS)
     joined = "".join(text.split())
     if joined != text:
-        forgiven.append(f"{len(text) - len(joined)} blanks inside the Base64 text")
+        blanks = len(text) - len(joined)
+        forgiven.append(f"{blanks} blank{'s' * (blanks > 1)} inside the Base64 text")
     second = joined.find(BASE64_START, 1)
     if second > 0 and joined.startswith(BASE64_START):
         joined = joined[:second]

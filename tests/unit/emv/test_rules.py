@@ -146,6 +146,20 @@ def test_an_expiry_is_judged_only_by_a_day_that_is_given() -> None:
     ] == []
 
 
+def test_track_2_is_judged_beside_a_pan() -> None:
+    other = primitive("57", bytes.fromhex("4000000000000002D2012601"))
+    found = judged(HEAD, application(PAN, other), today=datetime.date(2026, 1, 1))
+    assert [(finding.rule, finding.path) for finding in found] == [
+        ("two-pans", "61/57"),
+        ("expired", "61/57"),
+    ]
+    assert judged(HEAD, application(PAN, TRACK2), today=datetime.date(2026, 1, 1)) == []
+
+
+def test_an_application_that_can_not_be_read_is_not_said_to_be_missing() -> None:
+    assert [finding.rule for finding in validate(BY_ID["d-indefinite"]["base64"])] == ["tlv"]
+
+
 def test_an_expiry_without_a_month_is_told() -> None:
     track2 = primitive("57", bytes.fromhex("5350206900000066D3013601"))
     assert [f.rule for f in judged(HEAD, application(track2), today=datetime.date(2026, 1, 1))] == ["expiry"]
@@ -227,7 +241,9 @@ class TestProfiles:
             ("upi-2", "unionpay"),
             ("upi-3", "unionpay"),
             ("upi-5", "unionpay"),
+            ("qris-astra-1", "qris"),
             ("qris-astra-2", "qris"),
+            ("qris-gopay", "qris"),
             ("qris-ndef", "qris"),
         ],
     )
@@ -241,6 +257,10 @@ class TestProfiles:
             ("profile-order", "61", W),
             ("profile-order", "61/63", W),
         ]
+
+    def test_another_scheme_is_told_though_its_aid_is_a_parameter(self) -> None:
+        found = validate(BY_ID["bc-sample"]["base64"], profile=Profile.load("unionpay"))
+        assert ("profile-scheme", "61/4F") in [(finding.rule, finding.path) for finding in found]
 
     def test_missing_new_and_other_objects_are_told(self) -> None:
         objects = [

@@ -90,7 +90,7 @@ def test_a_limit_is_what_still_goes() -> None:
 @pytest.mark.parametrize(
     ("text", "forgiven"),
     [
-        (SAMPLE[:40] + " " + SAMPLE[40:], "1 blanks inside"),
+        (SAMPLE[:40] + " " + SAMPLE[40:], "1 blank inside"),
         (base64.b64encode(BINARY[:97]).decode().rstrip("="), "padding, which is missing"),
         (SAMPLE + SAMPLE, "a second payload, pasted behind the first at character 132"),
         (SAMPLE + "\n\n" + SAMPLE[:50], "a second payload"),
