@@ -245,7 +245,7 @@ def _read(path: str | Path, bytes_max: int = FILE_BYTES_MAX) -> bytes:
             data = file.read(bytes_max + 1)
     except FileNotFoundError:
         raise
-    except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
+    except (OSError, ValueError, TypeError) as error:  # a path with a NUL in it, or none at all
         reason = error.strerror if isinstance(error, OSError) else "not a path"
         raise ConfigError(f"{path} can't be read: {reason}") from None
     if len(data) > bytes_max:

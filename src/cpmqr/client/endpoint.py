@@ -107,5 +107,5 @@ def _read(path: str | Path) -> _SandboxFile:
         raise ConfigError(
             f"there is no {path}: start `cpmqr serve --sandbox` here first, or say where its file is"
         ) from None
-    except (OSError, ValueError, RecursionError):  # msgspec's errors are ValueErrors
+    except (OSError, ValueError, TypeError, RecursionError):  # msgspec's errors are ValueErrors
         raise ConfigError(f"{path} is not a file that `cpmqr serve --sandbox` wrote") from None

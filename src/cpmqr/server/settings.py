@@ -169,6 +169,8 @@ def load(path: str | None, **overrides: object) -> Settings:
         ConfigError: the file, a name or a value is wrong; or the whole is unsafe.
     """
     tree = _read(path) if path else {}
+    if "error_status" in tree:  # the contract names this one setting without a table
+        _section(tree, "issuing").setdefault("error_status", tree.pop("error_status"))
     for name, variable in (("database", ENV_DATABASE), ("kek_file", ENV_KEK_FILE)):
         if os.environ.get(variable):
             _section(tree, "storage")[name] = os.environ[variable]

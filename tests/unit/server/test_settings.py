@@ -192,3 +192,9 @@ def test_every_setting_has_a_documented_default() -> None:
                 "level",
                 "issues",
             )
+
+
+def test_error_status_may_stand_above_all_tables_as_the_contract_writes_it(tmp_path: Path) -> None:
+    file = tmp_path / "cpmqr.toml"
+    file.write_text('error_status = "always-200"\n', encoding="utf-8")
+    assert settings.load(str(file)).issuing.error_status == "always-200"
