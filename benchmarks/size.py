@@ -171,7 +171,7 @@ def _intents(size: Filled, first: int, now_s: int) -> list[IssueIntent]:
             unpredictable_number=random.randbytes(4),
             issued_at_s=now_s,
             expires_at_s=now_s + 180,
-            month="2611",
+            month=time.strftime("%y%m"),
         )
         for _ in range(first, first + BATCH)
     ]
