@@ -2,11 +2,11 @@
 
     python -m benchmarks.overload [--postgres] [--times 3] [--seconds 10] [--connections 1000] [--json FILE]
 
-The load is open: requests come at their own pace, whatever the answers do, over as many connections as that takes. A
-latency counts from the moment at which the request was due here, so it holds the wait for a free connection; how late
-this program itself was is told beside it, and spoils a run where it is much. In turn: the capacity (64 connections, each
-as soon as it is answered), a light load, the overload, and a light load again from the very end of the overload. Then
-every request that was answered is sent once more, and has to get the same answer.
+The load is open: requests come at their own pace, whatever the answers do, over as many connections as that takes.
+A latency counts from the moment at which the request was due here, so it holds the wait for a free connection; how
+late this program itself was is told beside it, and spoils a run where it is much. In turn: the capacity (64
+connections, each as soon as it is answered), a light load, the overload, and a light load again from the very end
+of the overload. Then every request that was answered is sent once more, and has to get the same answer.
 
 Server on one core; load, and PostgreSQL if it is asked for, on the other.
 """
