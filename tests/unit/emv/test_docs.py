@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import datetime
 import re
+import shlex
 from pathlib import Path
 
+import pytest
+
 import cpmqr
+from cpmqr.cli.main import main
+from cpmqr.crypto.blocks import tdes_ecb
 from cpmqr.emv.explain import explain
 from cpmqr.emv.picture import plain
-from cpmqr.emv.profile import BUILT_IN, Profile
+from cpmqr.emv.profile import BUILT_IN, CardData, Profile
 from cpmqr.emv.rules import validate
 from cpmqr.emv.tlv import walk
 
@@ -48,6 +53,39 @@ def test_the_python_in_the_docs_runs(tmp_path: Path) -> None:
     names = {"master_key": bytes(16), "unpredictable_number": bytes(4)}
     exec(example, names)
     assert validate(names["payload"]) == []
+
+
+def commands(page: str) -> list[str]:
+    """List the commands of a page's blocks, without those that need a gateway or jq."""
+    blocks = re.findall(r"^```\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    lines = [line.removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line.startswith("cpmqr ") and "| jq" not in line]
+
+
+@pytest.mark.parametrize("page", [CPM, PROFILES], ids=["cpm.md", "profiles.md"])
+def test_each_command_in_the_docs_runs(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    card = CardData("5350206900000066", "02", "3012", "601", "0000000000099")
+    issue = Profile.load("bc-domestic").compile().issue
+    Path("payload.txt").write_bytes(
+        issue(tdes_ecb(bytes(range(16))), card, 1, bytes(4), "20261123090000", "05")
+    )
+    Path("master.hex").write_text(bytes(range(16)).hex())
+    shown = {}
+    assert len(commands(page)) >= 3
+    for command in commands(page):
+        line, _, file = command.replace("PAYLOAD", SAMPLE).partition(" > ")
+        status = main(shlex.split(line)[1:])
+        shown[command], err = capsys.readouterr()
+        assert (command, status, err) == (command, 0, "")
+        if file:
+            Path(file).write_text(shown[command])
+    by_hand = [text for command, text in shown.items() if "encode --profile bc-domestic" in command]
+    assert len(set(by_hand)) <= 1  # by name and by tag: the same payload
+    for command, text in shown.items():
+        assert ("--issuer-key-file" in command) == ("the cryptogram is the one" in text)
 
 
 def test_the_profile_in_the_docs_is_good() -> None:
