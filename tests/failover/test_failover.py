@@ -21,7 +21,7 @@ import pytest
 from tests.failover.cluster import Cluster, Node
 from tests.fault import report
 from tests.fault.deployment import Deployment, Gateway
-from tests.fault.wallets import Proof, Wallets, prove
+from tests.fault.wallets import REPEAT, Connection, Proof, Wallets, prove
 
 pytestmark = [pytest.mark.failover, pytest.mark.timeout(1800)]
 
@@ -132,6 +132,34 @@ def test_an_old_primary_that_lives_on_without_its_cluster_answers_nothing(
 ) -> None:
     story = under_load(cluster, deployment, Node.kill_patroni, Node.start, 1)
     assert story.proof.answered > 100
+
+
+def test_a_retry_is_not_answered_while_no_standby_confirms(cluster: Cluster, deployment: Deployment) -> None:
+    async def scenario(gateway: Gateway) -> None:
+        wallets = Wallets(deployment, [gateway.port], count=1)
+        wallets.start()
+        await asyncio.sleep(0.5)
+        await wallets.stop()
+        first, connection = wallets.answered[0], Connection()
+
+        async def repeat() -> tuple[str, dict[str, str]]:
+            return await connection.ask(gateway.port, deployment.wallet.authorization, wallets.body_of(first))
+
+        standby = cluster.other(await asyncio.to_thread(cluster.wait_whole))
+        standby.signal_all(signal.SIGSTOP)
+        try:
+            await asyncio.sleep(0.2)
+            code, _ = await repeat()
+            assert code == "9003"
+        finally:
+            standby.signal_all(signal.SIGCONT)
+        while (told := await repeat())[0] in REPEAT:
+            await asyncio.sleep(0.2)
+        assert told == ("0000", first.answer)
+        connection.close()
+
+    with deployment.serving() as gateway:
+        asyncio.run(asyncio.wait_for(scenario(gateway), 60))
 
 
 def _longest_and_median(seconds: list[float]) -> str:
