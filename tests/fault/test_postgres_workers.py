@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.fault.deployment import Deployment, Gateway
-from tests.fault.wallets import Wallets, prove
+from tests import by_hand
+from tests.fault.deployment import Deployment, Gateway, free_port
+from tests.fault.wallets import Connection, Wallets, prove
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("postgres")]
 
@@ -114,6 +118,41 @@ def test_a_second_start_on_the_same_port_is_refused_in_words(deployment: Deploym
         assert second.wait() == 2
         assert f"can't listen on 127.0.0.1:{gateway.port}" in second.told()
         assert gateway.get("/readyz")[0] == 200
+
+
+def test_a_sandbox_with_workers_is_seeded_once_and_shows_its_first_qr(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "cpmqr", "serve", "--sandbox", "--first-qr", "--database", postgres_url]
+    log = tmp_path / "log"
+    with log.open("wb") as written:
+        service = subprocess.Popen(
+            [*command, "--data", str(tmp_path / "var"), "--port", str(port), *WORKERS],
+            stdout=written,
+            stderr=written,
+        )
+    try:
+        wait_for(lambda: "Credentials and keys" in log.read_text(), "the welcome", 30)
+        assert "got this QR" in log.read_text()
+        known = json.loads((tmp_path / "var" / "sandbox.json").read_text())
+        assert known["base_url"] == f"http://127.0.0.1:{port}"
+        wallet = by_hand.Wallet(known)
+        answered = [asyncio.run(_ask(port, wallet)) for _ in range(8)]  # each over a connection of its own
+        assert [by_hand.atc_of(each["CPMQR_DATA"]) for each in answered] == list(
+            range(2, 10)
+        )  # 1 was the first QR's
+    finally:
+        service.terminate()
+        assert service.wait(30) == 0
+
+
+async def _ask(port: int, wallet: by_hand.Wallet) -> dict[str, str]:
+    connection = Connection()
+    code, response = await connection.ask(port, wallet.authorization, by_hand.body_of(wallet.signed()))
+    connection.close()
+    assert code == "0000"
+    return response
 
 
 def cpu_s(pid: int) -> float:
