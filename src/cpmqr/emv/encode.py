@@ -26,6 +26,8 @@ def encode(payload: Payload) -> bytes:
         EncodeError: a rule is broken (the first that was found; errors before what a till overlooks); with tag and
             section.
     """
+    if not isinstance(payload, Payload):
+        raise EncodeError("encode takes a Payload, such as decode gives")
     if not _as_decoded(payload):
         findings = validate(payload)
         errors = [finding for finding in findings if finding.level is Level.ERROR]

@@ -97,6 +97,8 @@ class Profile:
         Raises:
             ProfileError: no such profile, not TOML, or not a profile; with the file and the line.
         """
+        if not isinstance(name_or_path, str | Path):
+            raise ProfileError("a profile is loaded by its name or by its file's path")
         if name_or_path in BUILT_IN:
             built_in = resources.files("cpmqr.emv") / "profiles" / f"{name_or_path}.toml"
             return cls.parse(built_in.read_text("utf-8"), source=str(name_or_path))

@@ -154,7 +154,7 @@ class Till:
     """
 
     def __init__(self, aids: Sequence[str | bytes]) -> None:
-        if not 0 < len(aids) <= AIDS_MAX:
+        if isinstance(aids, str | bytes) or not isinstance(aids, Sequence) or not 0 < len(aids) <= AIDS_MAX:
             raise ConfigError(f"a till supports 1 to {AIDS_MAX} AIDs")
         self.aids = tuple([_aid(aid) for aid in aids])
 
