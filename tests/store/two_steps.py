@@ -22,7 +22,10 @@ class Claim(NamedTuple):
 
 
 class Told(NamedTuple):
-    """On a token's shard: what became of the number there. Without a request it is a fence: claims up to `epoch` are void."""
+    """On a token's shard: what became of the number there.
+
+    Without a request it is a fence: claims up to `epoch` are void.
+    """
 
     request: str
     epoch: int
@@ -162,7 +165,7 @@ def start(
 
 
 def explore(world: World, steps: dict[str, Step], *, states_max: int = 500_000) -> Iterator[World]:
-    """Give every state that can be reached, each once, as long as a claim has changed hands `EPOCHS_MAX` times at most."""
+    """Give every state that can be reached, each once; a claim changes hands `EPOCHS_MAX` times at most."""
     seen = {world}
     waiting = [world]
     while waiting:
