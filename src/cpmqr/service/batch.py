@@ -1,7 +1,10 @@
 """Group commit: what waits while one transaction is on its way goes into the next one, together.
 
-A lone request starts at once; under load the batch grows by itself to what arrives during a commit. The queue is
-bounded: past it a caller is refused at once (9001) and knows that nothing was stored.
+A lone request starts at once; under load the batch grows by itself to what arrives during a commit. A further
+transaction beside the one under way is begun for a good part of a full batch only, since each costs the database as
+much as some eight issues, however few are in it (benchmarks/shards.py); or where the one under way takes long, so that
+nobody waits for a stuck one. The queue is bounded: past it a caller is refused at once (9001) and knows that nothing
+was stored.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from cpmqr.wire import codes
 Intent = TypeVar("Intent")
 Outcome = TypeVar("Outcome")
 
+LANE_SHARE = 4  # a further transaction is begun for a quarter of a full batch
 SWEEP_S = 0.05  # how often deadlines are looked at: one timer for all that wait, not one for each request
 
 
@@ -63,6 +67,8 @@ class Batcher(Generic[Intent, Outcome]):
         self._carry_out = carry_out
         self._queue_max = queue_max
         self._batch_max = batch_max
+        self._lane_opens_at = max(1, batch_max // LANE_SHARE)
+        self._lanes = lanes
         self._free_lanes = lanes
         self._wait_max_s = wait_max_s
         self._observe = observe
@@ -91,12 +97,8 @@ class Batcher(Generic[Intent, Outcome]):
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Outcome] = loop.create_future()
         self._queue.append(_Waiting(intent, future, loop.time() + self._wait_max_s, alive))
-        if self._free_lanes:
-            self._free_lanes -= 1
-            # A task starts in the loop's next round: what else is read in this one joins the batch.
-            task = loop.create_task(self._run_lane())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        if self._free_lanes == self._lanes or (self._free_lanes and len(self._queue) >= self._lane_opens_at):
+            self._open_lane(loop)
         if self._sweeper is None:
             self._sweeper = loop.call_later(SWEEP_S, self._sweep)
         return future
@@ -112,6 +114,13 @@ class Batcher(Generic[Intent, Outcome]):
         """Return when nothing waits and nothing is on its way."""
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _open_lane(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._free_lanes -= 1
+        # A task starts in the loop's next round: what else is read in this one joins the batch.
+        task = loop.create_task(self._run_lane())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _run_lane(self) -> None:
         try:
@@ -135,7 +144,7 @@ class Batcher(Generic[Intent, Outcome]):
     async def _carry(self, batch: list[_Waiting[Intent, Outcome]]) -> None:
         loop = asyncio.get_running_loop()
         started = loop.time()
-        waited_s = started - (batch[0].deadline - self._wait_max_s)
+        waited_s = self._waited_s(batch[0], started)
         self._under_way.append(batch)
         try:
             outcomes = await self._outcomes([waiting.intent for waiting in batch])
@@ -150,6 +159,9 @@ class Batcher(Generic[Intent, Outcome]):
         finally:
             self._under_way.remove(batch)
             self._observe(len(batch), waited_s, loop.time() - started)
+
+    def _waited_s(self, waiting: _Waiting[Intent, Outcome], now: float) -> float:
+        return now - (waiting.deadline - self._wait_max_s)
 
     async def _outcomes(self, intents: list[Intent]) -> Sequence[Outcome]:
         outcomes = await self._carry_out(intents)
@@ -168,5 +180,7 @@ class Batcher(Generic[Intent, Outcome]):
             for waiting in batch:
                 if waiting.deadline <= now and not waiting.future.done():
                     waiting.future.set_exception(OutcomeUnknown("the commit takes too long"))
+        if self._free_lanes and self._queue and self._waited_s(self._queue[0], now) >= SWEEP_S:
+            self._open_lane(loop)
         busy = self._queue or self._under_way or self._tasks
         self._sweeper = loop.call_later(SWEEP_S, self._sweep) if busy else None

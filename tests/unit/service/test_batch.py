@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cpmqr.errors import OutcomeUnknown, Refusal, StoreUnavailable
-from cpmqr.service.batch import Batcher
+from cpmqr.service.batch import SWEEP_S, Batcher
 
 LONG_S = 30.0
 
@@ -136,6 +136,42 @@ def test_as_many_transactions_are_on_their_way_at_once_as_there_are_lanes() -> N
         notes.gate.set()
         await asyncio.gather(*futures)
         assert notes.at_once_max == 2
+
+    run(scenario)
+
+
+def test_a_few_wait_for_the_transaction_under_way_rather_than_begin_another() -> None:
+    async def scenario() -> None:
+        notes = Notes()
+        notes.gate.clear()
+        made = batcher(notes.carry_out, notes, lanes=2, batch_max=8)
+        futures = [made.submit(0)]
+        await asyncio.sleep(0.01)
+        futures.append(made.submit(1))
+        await asyncio.sleep(0.01)
+        assert notes.at_once == 1
+        futures.append(made.submit(2))  # a quarter of a full batch
+        await asyncio.sleep(0.01)
+        assert notes.at_once == 2
+        notes.gate.set()
+        assert await asyncio.gather(*futures) == [0, 10, 20]
+        assert notes.batches == [[0], [1, 2]]
+
+    run(scenario)
+
+
+def test_nobody_waits_for_a_transaction_that_is_stuck() -> None:
+    async def scenario() -> None:
+        notes = Notes()
+        notes.gate.clear()
+        made = batcher(notes.carry_out, notes, lanes=2, batch_max=8)
+        futures = [made.submit(0)]
+        await asyncio.sleep(0.01)
+        futures.append(made.submit(1))
+        await asyncio.sleep(3 * SWEEP_S)
+        assert notes.at_once == 2
+        notes.gate.set()
+        assert await asyncio.gather(*futures) == [0, 10]
 
     run(scenario)
 
