@@ -1,6 +1,6 @@
 """What becomes of three times as much work as a gateway can do: who is answered, how soon, and what is kept.
 
-    python -m benchmarks.overload [--postgres] [--times 3] [--seconds 10] [--connections 1000] [--json FILE]
+    python -m benchmarks.overload [--postgres] [--times 3] [--seconds 20] [--connections 1000] [--json FILE]
 
 The load is open: requests come at their own pace, whatever the answers do, over as many connections as that takes.
 A latency counts from the moment at which the request was due here, so it holds the wait for a free connection; how
@@ -33,6 +33,7 @@ from benchmarks.requests import prepare, wallet_requests
 
 TOKENS = 2_000
 LIGHT = 0.2  # of the capacity
+LIGHT_S = 6.0
 TICK_S = 0.001
 REPEATED_MAX = 20_000  # a sample is enough beyond that
 
@@ -157,6 +158,7 @@ def drive(
         "p99_ms": _ms(good, 0.99),
         "p999_ms": _ms(good, 0.999),
         "refused_p99_ms": _ms(refused, 0.99),
+        "p99_ms_by_second": _by_second(pace.done, began),
     }
 
 
@@ -179,10 +181,12 @@ def measure(*, postgres: bool, times: float, seconds: float, connections: int) -
         def made(per_second: float, for_s: float) -> list[bytes]:
             return wallet_requests(file, pans, int(per_second * for_s))
 
-        light, after = made(LIGHT * capacity, seconds), made(LIGHT * capacity, 3)
+        light, after = made(LIGHT * capacity, LIGHT_S), made(LIGHT * capacity, 3)
         much = made(times * capacity, seconds)
         _, unloaded = drive(port, light, LIGHT * capacity, connections)
+        before = machine.metrics(port)
         pace, overloaded = drive(port, much, times * capacity, connections)
+        overloaded |= _transactions(before, machine.metrics(port))
         rest, recovered = drive(port, after, LIGHT * capacity, connections)
         kept = _repeat(port, much, pace.done, connections)
     first_s = sorted(each.seconds for each in rest.done[: int(LIGHT * capacity)])
@@ -212,6 +216,29 @@ def _repeat(
     return len(good), sum(answers.get(place) != each.body for place, each in enumerate(good))
 
 
+def _by_second(done: Sequence[Answered], began: float) -> list[float]:
+    """Give the p99 of those that got a QR, by the second in which their requests were due."""
+    seconds: dict[int, list[float]] = {}
+    for each in done:
+        if each.status == 200:
+            seconds.setdefault(int(each.at - each.seconds - began), []).append(each.seconds)
+    return [_ms(sorted(seconds[second]), 0.99) for second in sorted(seconds)]
+
+
+def _transactions(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
+    """Tell from two scrapes how large transactions were, and how long they and the wait for them took."""
+    count = after["cpmqr_batch_size_count"] - before["cpmqr_batch_size_count"]
+
+    def mean(name: str) -> float:
+        return (after[f"{name}_sum"] - before[f"{name}_sum"]) / count
+
+    return {
+        "batch_mean": round(mean("cpmqr_batch_size"), 1),
+        "commit_mean_ms": round(1000 * mean("cpmqr_commit_seconds"), 2),
+        "queue_wait_mean_ms": round(1000 * mean("cpmqr_queue_wait_seconds"), 2),
+    }
+
+
 def _code(body: bytes) -> str:
     return str(json.loads(body)["PAYGW"]["RESPONSE"]["RSLT_CD"])
 
@@ -227,7 +254,7 @@ def main() -> None:
     )
     options.add_argument("--postgres", action="store_true", help="on PostgreSQL in place of SQLite")
     options.add_argument("--times", type=float, default=3.0, help="of the capacity")
-    options.add_argument("--seconds", type=float, default=10.0)
+    options.add_argument("--seconds", type=float, default=20.0)
     options.add_argument("--connections", type=int, default=1_000)
     options.add_argument("--json", type=Path)
     given = options.parse_args()

@@ -17,6 +17,8 @@ from tests import by_hand
 from tests.fault.deployment import Deployment, Gateway
 from tests.fault.wallets import Asked, Connection, Wallets
 
+from cpmqr.service.admission import FREELY_MAX
+
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("postgres")]
 
 WAIT_MAX_S = 1.0
@@ -140,3 +142,33 @@ def test_after_a_stop_of_the_store_all_is_well_within_a_second(small: Deployment
         asyncio.run(scenario(gateway))
         assert gateway.metric("cpmqr_queue_waiting") == 0
         assert gateway.terminate() == 0
+
+
+def test_more_at_once_than_can_be_answered_soon_are_turned_away_unread(
+    make_deployment: Callable[..., Deployment],
+) -> None:
+    deployment = make_deployment(tokens=1, storage="wait_max_s = 3.0")
+
+    async def scenario(gateway: Gateway) -> None:
+        async with held(deployment):
+            crowd = [Wallet(deployment, gateway) for _ in range(FREELY_MAX)]
+            tasks = [asyncio.create_task(wallet.ask()) for wallet in crowd]
+            await asyncio.sleep(1.0)
+            late = [Wallet(deployment, gateway) for _ in range(40)]
+            for wallet in late:  # the first one begins the overload; those after it meet a door that is shut
+                assert await wallet.ask() == "9001"
+            assert sum(wallet.seconds for wallet in late) < 40 * SLACK_S
+        await asyncio.gather(*tasks)
+        told = Counter(wallet.code for wallet in crowd)
+        assert told["9001"] > 0.3 * FREELY_MAX  # those that only waited
+        assert set(told) == {"9001", "0000"}
+        assert await stored(deployment) == {
+            wallet.asked.trace_no for wallet in crowd if wallet.code == "0000"
+        }
+        await asyncio.sleep(1.1)
+        assert await Wallet(deployment, gateway).ask() == "0000"
+
+    with deployment.serving() as gateway:
+        asyncio.run(scenario(gateway))
+        assert gateway.metric('cpmqr_answers_total{code="9001"}') > 40
+        assert gateway.told().count('"code":"9001"') < 10  # a line a second, not one for each

@@ -159,12 +159,18 @@ async def _read_body(receive: Receive, headers: _Headers) -> bytes | None:
     return body if length <= BODY_BYTES_MAX else None
 
 
-async def _send(send: Send, reply: Reply, *, close: bool, method: str) -> None:
+def answer_headers(reply: Reply) -> list[tuple[bytes, bytes]]:
+    """Give the headers that go with a reply's body."""
     headers = [_CONTENT_TYPE, (b"content-length", b"%d" % len(reply.body)), _NO_STORE]
     if reply.retry_after_s is not None:
         headers.append((b"retry-after", b"%d" % reply.retry_after_s))
     if reply.incident:
         headers.append((b"x-incident-id", reply.incident.encode()))
+    return headers
+
+
+async def _send(send: Send, reply: Reply, *, close: bool, method: str) -> None:
+    headers = answer_headers(reply)
     if close:
         headers.append(_CLOSE)  # the rest of a body that is far too long is not read
     status = reply.http_status

@@ -8,12 +8,15 @@ h2c unless it is told not to) is declined by serving the request as if it had no
 from __future__ import annotations
 
 import asyncio
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from cpmqr.server.one_piece import OnePiece
+
+if TYPE_CHECKING:
+    from cpmqr.server.door import Door
 
 TRANSPORT_KEY: Final = "cpmqr.transport"  # in the scope: tells whether the client is still there
 HEADERS_MAX: Final = 100
@@ -31,6 +34,7 @@ class BoundedProtocol(HttpToolsProtocol):
     header_bytes_max: ClassVar[int] = 16_384
     request_timeout_s: ClassVar[float] = 10.0
     connections_max: ClassVar[int] = 10_000
+    door: ClassVar[Door | None] = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -51,6 +55,11 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self.door is not None and self._is_between_requests:
+            refusal = self.door.answer_to(data, self._date())
+            if refusal is not None:
+                self._turn_away(refusal)
+                return
         self._unset_keepalive_if_required()
         self._held_back_bytes += len(data)
         self._feed(data)
@@ -58,6 +67,24 @@ class BoundedProtocol(HttpToolsProtocol):
             self._end(_TOO_LARGE)
         if self._timer is None and self._waits_for_request and not self.transport.is_closing():
             self._start_timer()
+
+    @property
+    def _is_between_requests(self) -> bool:
+        if self._in_request or self._held_back_bytes or self.pipeline:
+            return False
+        return self.cycle is None or self.cycle.response_complete
+
+    def _date(self) -> bytes:
+        headers = self.server_state.default_headers  # uvicorn sets the date anew each second
+        return headers[0][1] if headers else b""
+
+    def _turn_away(self, refusal: bytes) -> None:
+        self._stop_timer()
+        self._unset_keepalive_if_required()
+        self.transport.write(refusal)
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
 
     @property
     def _waits_for_request(self) -> bool:
@@ -150,10 +177,14 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 def bounded(
-    *, header_bytes_max: int, request_timeout_s: float, connections_max: int
+    *, header_bytes_max: int, request_timeout_s: float, connections_max: int, door: Door | None = None
 ) -> type[BoundedProtocol]:
-    """Make a protocol class with these limits; uvicorn takes a class."""
+    """Make a protocol class with these limits; uvicorn takes a class.
+
+    `door` turns whole requests away before they are taken apart.
+    """
     limits = {
+        "door": door,
         "header_bytes_max": header_bytes_max,
         "request_timeout_s": request_timeout_s,
         "connections_max": connections_max,

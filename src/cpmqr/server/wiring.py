@@ -25,6 +25,7 @@ from cpmqr.server.app import Application, GatewayApp, Watch
 from cpmqr.server.back_office import BackOffice
 from cpmqr.server.console import Console
 from cpmqr.server.console_wallet import Seeds
+from cpmqr.server.door import Door
 from cpmqr.server.observe import Observer
 from cpmqr.server.routes import Lifecycle, make_routes
 from cpmqr.server.settings import Settings, kek_path
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from cpmqr.server.tracing import Tracing
 
 DATABASE_FILE: Final = "cpmqr.sqlite"
+PACE_S: Final = 0.01  # how often the event loop's punctuality is tried
 DAYS_EVERY_S: Final = 3600.0  # the store makes room a week ahead; an hour that fails does no harm
 
 
@@ -161,6 +163,8 @@ class Gateway:
             self.observer.incident,
             self.admission,
         )
+        turned_away = self.issuer.turned_away
+        self.door = Door(self.admission, turned_away, partial(self.observer.answered, turned_away, 0.0))
         self.back_office = BackOffice(
             settings, store, self.access, self.issuer, self.batcher, limits, self.profiles, self.observer
         )
@@ -194,7 +198,8 @@ class Gateway:
         await self.access.refresh()
         self.observer.metrics.sample_with(self._sample)
         self.observer.metrics.ready.set(1)
-        self._keepers = [asyncio.create_task(keep) for keep in (self._keep_fresh(), self._keep_days())]
+        keepers = (self._keep_fresh(), self._keep_days(), self._keep_pace())
+        self._keepers = [asyncio.create_task(keep) for keep in keepers]
         self.back_office.start()
 
     async def stop(self) -> None:
@@ -245,6 +250,13 @@ class Gateway:
                 self.observer.metrics.sample()
                 if await self.access.refresh():
                     self.observer.event("directory", version=self.access.current.version)
+
+    async def _keep_pace(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + PACE_S
+            await asyncio.sleep(PACE_S)
+            self.admission.late(loop.time() - due)
 
     async def _keep_days(self) -> None:
         while True:

@@ -3,7 +3,8 @@
 A queue that is only bounded by its length is full for as long as there is too much to do, and then all who are
 answered have waited for the whole of it. So the bound depends on what has been measured: once a request that comes
 now would wait longer than `WAIT_MAX_S`, most of what waits is refused, and from then on only so many are let in that
-they are answered in about the time that a transaction takes. When nobody has been refused for a while, all is as
+they are answered in about the time that a transaction takes, and that the event loop comes round in time: requests wait
+in the sockets too, where nobody sees them. When nobody has been refused for a while, all is as
 before.
 
 Whoever is refused is told at once, before anything of its request is read: a refusal costs a tenth of an answer, and
@@ -22,9 +23,12 @@ WAIT_MAX_S: Final = (
     0.1  # longer is felt at a till, and several times what an answer takes when there is little to do
 )
 TURN_S: Final = 0.05  # how often the limit is looked at
-LIMIT_MIN: Final = 8
+LIMIT_MIN: Final = 2
 QUICK_S: Final = 0.003  # what an answer may take in an overload, where transactions are quicker still
 QUICK_TRANSACTIONS: Final = 2.0  # …and where they are not: the one under way, and one's own
+LATE_S: Final = (
+    0.003  # how late the event loop may be on average: requests wait as long before anybody sees them
+)
 CALM_S: Final = (
     1.0  # nobody refused for so long: the overload is over. As long as Retry-After tells clients to wait
 )
@@ -46,6 +50,7 @@ class Admission:
         self.limit = FREELY_MAX
         self._rate = 0.0  # answers a second, of late
         self._transaction_s = 0.0
+        self._late_s = 0.0
         self._turn_at = now()
         self._answered = 0
         self._waited_s = 0.0
@@ -53,12 +58,20 @@ class Admission:
 
     def enter(self) -> float | None:
         """Let a request in, and give the moment, to be handed to `leave`; None where it has to be refused."""
-        now = self._now()
-        if self.in_flight >= self.limit and not self._may_enter(now):
-            self._refused_at = now
+        if self.turn_away():
             return None
         self.in_flight += 1
-        return now
+        return self._now()
+
+    def turn_away(self) -> bool:
+        """Tell whether a request has to be refused; where it has, it counts as refused."""
+        if self.in_flight < self.limit:
+            return False
+        now = self._now()
+        if self._may_enter(now):
+            return False
+        self._refused_at = now
+        return True
 
     def leave(self, entered_at: float, *, answered: bool) -> None:
         """Count a request out; `answered` is False if it was refused for want of time."""
@@ -74,6 +87,10 @@ class Admission:
         """Note how long a transaction took."""
         self._transaction_s += 0.1 * (took_s - self._transaction_s)
 
+    def late(self, seconds: float) -> None:
+        """Note by how much the event loop missed a moment: that is what a request waits before it can `enter`."""
+        self._late_s += 0.3 * (seconds - self._late_s)
+
     def _may_enter(self, now: float) -> bool:
         """Tell whether a request may enter although the limit is reached; with it an overload begins and ends."""
         if self.overloaded:
@@ -82,7 +99,7 @@ class Admission:
             self._end_overload()
             return self.in_flight < self.limit
         self.overloaded = True
-        self.limit = max(LIMIT_MIN, round(self._rate * self._quick_s))
+        self.limit = max(LIMIT_MIN, round(self._rate * QUICK_S))
         self._refuse_waiting(self.limit)
         return False
 
@@ -95,10 +112,12 @@ class Admission:
             self.limit = max(FREELY_MAX, round(self._rate * WAIT_MAX_S))
         elif now - self._refused_at >= CALM_S:
             self._end_overload()
+        elif self._late_s > LATE_S:
+            self.limit = max(LIMIT_MIN, self.limit // 2)
         elif mean_s > self._quick_s:
             self.limit = max(LIMIT_MIN, round(self.limit * 0.85))
         else:
-            self.limit += max(1, self.limit // 16)
+            self.limit += max(1, self.limit // 8)
 
     def _end_overload(self) -> None:
         self.overloaded = False

@@ -164,7 +164,7 @@ class Issuer:
         too_many = Refusal(
             codes.OVERLOADED, "more requests at once than can be answered soon", retry_after_s=1
         )
-        self._turned_away = self.refuse(Call(b"", None, "", 0), too_many)
+        self.turned_away = self.refuse(Call(b"", None, "", 0), too_many)
 
     async def answer(self, call: Call) -> Reply:
         """Answer a request; whatever happens, the reply is one of the contract's. Raises nothing."""
@@ -172,7 +172,7 @@ class Issuer:
             return await self._answer(call)
         entered_at = self._admission.enter()
         if entered_at is None:
-            return self._turned_away
+            return self.turned_away
         answered = False
         try:
             reply = await self._answer(call)
