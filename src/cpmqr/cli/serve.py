@@ -78,6 +78,7 @@ def serve(
 
 async def _serve(chosen: settings.Settings, first_qr: bool) -> None:
     gateway = await startup.open_gateway(chosen)
+    startup.spare_collector()
     await run.server(gateway, functools.partial(_started, chosen, first_qr)).serve()
 
 

@@ -35,6 +35,7 @@ def main() -> int:
 
 async def _serve(settings: Settings, own: socket.socket) -> None:
     gateway = await startup.open_gateway(settings, prepared=True)
+    startup.spare_collector()
     server = run.server(gateway, _say_ready)
 
     def drain() -> None:
