@@ -116,9 +116,8 @@ class Supervisor:
             if was_ready and time.monotonic() - ready_at > STEADY_S:
                 pause_s = PAUSE_FIRST_S
                 continue
-            if (
-                not was_ready and not self._ready
-            ):  # nobody serves, and nobody can: whoever started us should know
+            if not was_ready and not self._ready:
+                # Nobody serves, and nobody can: whoever started us should know.
                 self._status = status if status > 0 else 1
                 self._stop(signal.SIGTERM)
                 return

@@ -1,14 +1,13 @@
 """How many requests may be under way: all of them, until that would make everybody wait; then as many as are quick.
 
 A queue that is only bounded by its length is full for as long as there is too much to do, and then all who are
-answered have waited for the whole of it. So the bound depends on what has been measured: once a request that comes
-now would wait longer than `WAIT_MAX_S`, most of what waits is refused, and from then on only so many are let in that
-they are answered in about the time that a transaction takes, and that the event loop comes round in time: requests wait
-in the sockets too, where nobody sees them. When nobody has been refused for a while, all is as
-before.
+answered have waited for the whole of it. So the bound depends on what is measured: once a request that comes now would
+wait longer than `WAIT_MAX_S`, most of what waits is refused, and from then on only so many are let in that they are
+answered in about the time that a transaction takes, and that the event loop comes round in time: requests wait in the
+sockets too, where nobody sees them. When nobody has been refused for a while, all is as before.
 
-Whoever is refused is told at once, before anything of its request is read: a refusal costs a tenth of an answer, and
-an overload consists of refusals. See docs/decisions/overload.md.
+Whoever is refused is told at once, before anything of its request is read: an overload consists of refusals
+(`server/door.py`). See docs/decisions/overload.md.
 """
 
 from __future__ import annotations
@@ -16,22 +15,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-FREELY_MAX: Final = (
-    512  # that many at once are nobody's overload: a crowd at one moment, or a test with many wallets
-)
-WAIT_MAX_S: Final = (
-    0.1  # longer is felt at a till, and several times what an answer takes when there is little to do
-)
+# That many at once are nobody's overload: a crowd at one moment, or a test with many wallets.
+FREELY_MAX: Final = 256
+WAIT_MAX_S: Final = 0.05  # ten times what an answer takes when there is little to do
 TURN_S: Final = 0.05  # how often the limit is looked at
 LIMIT_MIN: Final = 2
-QUICK_S: Final = 0.003  # what an answer may take in an overload, where transactions are quicker still
+QUICK_S: Final = 0.003  # what an answer may take in an overload, where transactions are quicker still…
 QUICK_TRANSACTIONS: Final = 2.0  # …and where they are not: the one under way, and one's own
-LATE_S: Final = (
-    0.003  # how late the event loop may be on average: requests wait as long before anybody sees them
-)
-CALM_S: Final = (
-    1.0  # nobody refused for so long: the overload is over. As long as Retry-After tells clients to wait
-)
+LATE_S: Final = 0.003  # how late the event loop may be on average: nobody sees a request before
+CALM_S: Final = 1.0  # without a refusal, then an overload is over; as long as Retry-After has clients wait
 
 
 class Admission:
