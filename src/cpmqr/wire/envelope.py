@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final, Literal
 
 import msgspec
@@ -102,6 +103,7 @@ def write(kind: Kind, members: Mapping[str, str]) -> bytes:
     return _encode({"PAYGW": {"REQID": REQID, "VERSION": VERSION, kind: members}})
 
 
+@lru_cache(maxsize=64)  # a wallet sends the same one each time
 def charset_of(content_type: str) -> str:
     """Read a Content-Type header; return the charset, "utf-8" or "euc-kr".
 
