@@ -1,5 +1,6 @@
--- The main job on PostgreSQL: a batch as one statement, which commits itself. Arrays $1…$11 hold the intents, column by
--- column; $12 and $13 the issuer keys. An intent that fails never fails the batch: its row says why.
+-- The main job on PostgreSQL: a batch as one statement, which commits itself. $1…$11 hold the intents, column by
+-- column, each as the text of an array; $12 and $13 the issuer keys. An intent that fails never fails the batch: its
+-- row says why.
 --
 -- Two gateways never deadlock: counters are locked first, in the order of pan_index, and trace numbers are inserted
 -- after that, in their own order. Tables are read one key at a time, in LATERAL subqueries with a LIMIT, so that no
@@ -8,15 +9,16 @@
 WITH intent AS (
     SELECT *
     FROM unnest(
-        $1::text[], $2::text[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bigint[], $7::bigint[], $8::text[],
-        $9::boolean[], $10::text[], $11::text[]
+        $1::text::text[], $2::text::text[], $3::text::bytea[], $4::text::bytea[], $5::text::bytea[],
+        $6::text::bigint[], $7::text::bigint[], $8::text::text[], $9::text::boolean[], $10::text::text[],
+        $11::text::text[]
     ) WITH ORDINALITY AS given (
         requestor_id, trace_no, digest, pan_index, unpredictable_number, issued_at_s, expires_at_s, month,
         stale, wanted_profile, app_dv, position
     )
 ),
 issuer_key AS (
-    SELECT * FROM unnest($12::text[], $13::text[]) AS given (profile, dki)
+    SELECT * FROM unnest($12::text::text[], $13::text::text[]) AS given (profile, dki)
 ),
 -- Each intent by itself, as contract §6 orders the checks; a trace number that is known is judged by the caller.
 judged AS (
