@@ -1,4 +1,4 @@
-"""Whatever a trace number or APP_DV holds, it is stored and found again as itself, and harms nobody else in its batch."""
+"""Whatever a trace number or APP_DV holds, it is stored as itself, and harms nobody else in its batch."""
 
 from __future__ import annotations
 
