@@ -20,9 +20,9 @@ FREELY_MAX: Final = 256
 WAIT_MAX_S: Final = 0.05  # ten times what an answer takes when there is little to do
 TURN_S: Final = 0.05  # how often the limit is looked at
 LIMIT_MIN: Final = 2
-QUICK_S: Final = 0.003  # what an answer may take in an overload, where transactions are quicker still…
-QUICK_TRANSACTIONS: Final = 2.0  # …and where they are not: the one under way, and one's own
-LATE_S: Final = 0.003  # how late the event loop may be on average: nobody sees a request before
+QUICK_S: Final = 0.002  # what an answer may take in an overload beside its transactions…
+TRANSACTIONS: Final = 1.5  # …which are half of the one under way, and its own
+LATE_S: Final = 0.002  # how late the event loop may be on average: nobody sees a request before
 CALM_S: Final = 1.0  # without a refusal, then an overload is over; as long as Retry-After has clients wait
 
 
@@ -117,4 +117,4 @@ class Admission:
 
     @property
     def _quick_s(self) -> float:
-        return max(QUICK_S, QUICK_TRANSACTIONS * self._transaction_s)
+        return QUICK_S + TRANSACTIONS * self._transaction_s
