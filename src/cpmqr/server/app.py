@@ -12,13 +12,12 @@ from typing import Any, Final
 
 from cpmqr.errors import Refusal
 from cpmqr.server.observe import Observer
+from cpmqr.server.paygw import PAYGW_PATH, answer_headers
 from cpmqr.server.protocol import TRANSPORT_KEY
 from cpmqr.service.issue import Call, Issuer, Reply
 from cpmqr.wire import codes
 from cpmqr.wire.contract import korean_time_s
 from cpmqr.wire.envelope import BODY_BYTES_MAX
-
-PAYGW_PATH: Final = "/paygw/cpmqrdatareq"
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -30,8 +29,6 @@ Watch = Callable[[Call, Reply, float, Scope], None]
 # goes would not see its answer.
 DISCARD_BYTES_MAX: Final = 1_048_576
 
-_CONTENT_TYPE: Final = (b"content-type", b"application/json; charset=utf-8")
-_NO_STORE: Final = (b"cache-control", b"no-store")
 _CLOSE: Final = (b"connection", b"close")
 
 
@@ -157,16 +154,6 @@ async def _read_body(receive: Receive, headers: _Headers) -> bytes | None:
             return None
         more = message.get("more_body", False)
     return body if length <= BODY_BYTES_MAX else None
-
-
-def answer_headers(reply: Reply) -> list[tuple[bytes, bytes]]:
-    """Give the headers that go with a reply's body."""
-    headers = [_CONTENT_TYPE, (b"content-length", b"%d" % len(reply.body)), _NO_STORE]
-    if reply.retry_after_s is not None:
-        headers.append((b"retry-after", b"%d" % reply.retry_after_s))
-    if reply.incident:
-        headers.append((b"x-incident-id", reply.incident.encode()))
-    return headers
 
 
 async def _send(send: Send, reply: Reply, *, close: bool, method: str) -> None:

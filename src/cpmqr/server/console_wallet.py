@@ -15,7 +15,7 @@ import msgspec
 
 from cpmqr.crypto.suites import Entropy, Suite
 from cpmqr.model import HashMode
-from cpmqr.server.app import PAYGW_PATH
+from cpmqr.server.paygw import PAYGW_PATH
 from cpmqr.service.issue import korean_text
 from cpmqr.wire import contract, envelope, sealed
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from cpmqr.server.app import PAYGW_PATH, answer_headers
+from cpmqr.server.paygw import PAYGW_PATH, answer_headers
 from cpmqr.service.admission import Admission
 from cpmqr.service.issue import Reply
 

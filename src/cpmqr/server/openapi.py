@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from cpmqr.server.paygw import PAYGW_PATH
 from cpmqr.wire import codes, contract, envelope, operations, problem, v1, webhook
 from cpmqr.wire.operations import OPERATIONS, PATH_PARAMETERS, Operation
 
@@ -20,7 +21,6 @@ Json = dict[str, Any]
 
 _REF: Final = "#/components/schemas/{name}"
 _JSON: Final = "application/json"
-PAYGW_PATH: Final = "/paygw/cpmqrdatareq"
 
 _EITHER: Final = [{"required": ["payload"]}, {"required": ["track2", "icc_data"]}]
 _TAGS: Final = {

@@ -22,7 +22,8 @@ from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import Link, Span, SpanKind, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from cpmqr.server.app import PAYGW_PATH, Application, Receive, Scope, Send, Watch
+from cpmqr.server.app import Application, Receive, Scope, Send, Watch
+from cpmqr.server.paygw import PAYGW_PATH
 from cpmqr.server.settings import Tracing as TracingSettings
 from cpmqr.service.batch import Batcher
 from cpmqr.service.issue import Call, Reply

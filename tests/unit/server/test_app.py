@@ -11,7 +11,8 @@ import pytest
 from tests import by_hand
 from tests.in_process import House, run
 
-from cpmqr.server.app import DISCARD_BYTES_MAX, PAYGW_PATH
+from cpmqr.server.app import DISCARD_BYTES_MAX
+from cpmqr.server.paygw import PAYGW_PATH
 from cpmqr.server.protocol import TRANSPORT_KEY
 from cpmqr.wire.envelope import BODY_BYTES_MAX
 
