@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Final
 
 # That many at once are nobody's overload: a crowd at one moment, or a test with many wallets.
-FREELY_MAX: Final = 256
+FREELY_MAX: Final = 512
 WAIT_MAX_S: Final = 0.05  # ten times what an answer takes when there is little to do
 TURN_S: Final = 0.05  # how often the limit is looked at
 LIMIT_MIN: Final = 2
