@@ -19,8 +19,9 @@ def write(name: str, figures: Mapping[str, object], versions: Mapping[str, objec
     text = f"{datetime.now(UTC):%Y-%m-%d}, {made_on}:\n\n{table}"
     print(f"\n{text}")
     if os.environ.get(PAGE_VARIABLE):
-        begin, end = f"<!-- {name}: begin -->\n", f"\n<!-- {name}: end -->"
-        page = _PAGE.read_text("utf-8")
-        before, found, rest = page.partition(begin)
-        assert found, f"{_PAGE.name} has no marks for {name}"
-        _PAGE.write_text(f"{before}{begin}{text}{end}{rest.partition(end)[2]}", "utf-8")
+        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+        before, found, rest = _PAGE.read_text("utf-8").partition(begin)
+        _, ended, after = rest.partition(end)
+        assert found, f"{_PAGE.name} has no mark {begin}"
+        assert ended, f"{_PAGE.name} has no mark {end}"
+        _PAGE.write_text(f"{before}{begin}\n{text}\n{end}{after}", "utf-8")
