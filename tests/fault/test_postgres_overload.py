@@ -144,16 +144,25 @@ def test_after_a_stop_of_the_store_all_is_well_within_a_second(small: Deployment
         assert gateway.terminate() == 0
 
 
+async def all_in(gateway: Gateway) -> None:
+    """Return once a whole crowd is under way."""
+    for _ in range(60):
+        if await asyncio.to_thread(gateway.metric, "cpmqr_in_flight") >= FREELY_MAX:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("the crowd is not in")
+
+
 def test_more_at_once_than_can_be_answered_soon_are_turned_away_unread(
     make_deployment: Callable[..., Deployment],
 ) -> None:
-    deployment = make_deployment(tokens=1, storage="wait_max_s = 3.0")
+    deployment = make_deployment(tokens=1, storage="wait_max_s = 8.0")
 
     async def scenario(gateway: Gateway) -> None:
         async with held(deployment):
             crowd = [Wallet(deployment, gateway) for _ in range(FREELY_MAX)]
             tasks = [asyncio.create_task(wallet.ask()) for wallet in crowd]
-            await asyncio.sleep(1.0)
+            await all_in(gateway)
             late = [Wallet(deployment, gateway) for _ in range(40)]
             for wallet in late:  # the first one begins the overload; those after it meet a door that is shut
                 assert await wallet.ask() == "9001"
