@@ -57,7 +57,7 @@ bench: setup
 
 bench-size: setup
 	@mkdir -p build
-	@$(BIN)/python -m benchmarks.size --tokens 10000000 --issues 50000000 --rounds 5 --json build/size.json
+	@$(BIN)/python -m benchmarks.size --tokens 10000000 --issues 50000000 --rounds 5 --shared-buffers 8GB --json build/size.json
 
 pictures: setup browser
 	@$(BIN)/python docs/pictures.py

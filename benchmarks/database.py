@@ -7,6 +7,7 @@ starts one with the defaults of initdb, so durable: fsync and synchronous_commit
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import os
 import secrets
@@ -83,12 +84,17 @@ def server(settings: Mapping[str, str] | None = None, folder: Path | None = None
         if settings:
             for key, value in settings.items():
                 Database(started.get_uri()).execute(f"ALTER SYSTEM SET {key} = '{value}'")
-            started.cleanup()
+            _stop(started)
             started = get_server(home / "data", cleanup_mode="stop")
         try:
             yield Database(started.get_uri(), started.get_pid() or 0)
         finally:
-            started.cleanup()
+            _stop(started)
+
+
+def _stop(started: Any) -> None:
+    started.cleanup()
+    atexit.unregister(started._cleanup)  # it would make the folder with its lock anew when this program ends
 
 
 def _schema(url: str) -> Iterator[Database]:

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,11 +74,19 @@ class Passes:
         }
 
 
-def measure(*, tokens: int, issues: int, seconds: float, rounds: int, folder: Path | None) -> dict[str, Any]:
+def measure(
+    *,
+    tokens: int,
+    issues: int,
+    seconds: float,
+    rounds: int,
+    folder: Path | None,
+    settings: Mapping[str, str],
+) -> dict[str, Any]:
     """Fill both sizes, then measure them in turns; then the bytes, then the purge."""
     cores = sorted(os.sched_getaffinity(0))
     with (
-        database.server(SERVER, folder) as postgres,
+        database.server(settings, folder) as postgres,
         tempfile.TemporaryDirectory(prefix="cpmqr-bench-") as data,
     ):
         small = Passes(_filled(postgres, Path(data) / "small", SMALL_TOKENS, SMALL_ISSUES))
@@ -89,6 +98,7 @@ def measure(*, tokens: int, issues: int, seconds: float, rounds: int, folder: Pa
             for each in (small, large):
                 _one_pass(postgres, each, seconds if turn else WARM_UP_S, cores, counts=turn > 0)
         result: dict[str, Any] = {
+            "settings": dict(settings),
             "load_average": [round(each, 1) for each in os.getloadavg()],
             "small": small.figures(),
             "large": large.figures(),
@@ -264,6 +274,7 @@ def main() -> None:
     options.add_argument("--issues", type=int, default=1_000_000)
     options.add_argument("--seconds", type=float, default=6)
     options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--shared-buffers", default=SERVER["shared_buffers"])
     options.add_argument("--folder", type=Path, help="where the database's files go")
     options.add_argument("--json", type=Path)
     given = options.parse_args()
@@ -273,6 +284,7 @@ def main() -> None:
         seconds=given.seconds,
         rounds=given.rounds,
         folder=given.folder,
+        settings=SERVER | {"shared_buffers": given.shared_buffers},
     )
     text = json.dumps({"machine": machine.description(), "size": result}, indent=1)
     print(text)
