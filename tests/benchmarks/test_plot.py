@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -34,3 +36,9 @@ def test_every_point_is_on_the_page(highest: int, p99_ms: float) -> None:
 def test_the_same_figures_give_the_same_bytes() -> None:
     measured = [_measured("SQLite", 9_000, 4.0)]
     assert draw(measured) == draw(measured)
+
+
+def test_the_picture_of_the_docs_is_drawn_from_the_figures_beside_it() -> None:
+    images = Path(__file__).parents[2] / "docs" / "images"
+    measured = json.loads((images / "load.json").read_text(encoding="utf-8"))["offered"]
+    assert draw(measured) == (images / "load.svg").read_text(encoding="utf-8")
