@@ -14,7 +14,7 @@ import httpx
 from cpmqr.client.answer import Answer
 from cpmqr.client.caller import Caller
 from cpmqr.client.exchange import Failure, Observer, Send
-from cpmqr.client.http import Body, client_options, failure_of, ssl_context
+from cpmqr.client.http import attempt_async, client_options, ssl_context
 from cpmqr.client.qrdata import QrData
 from cpmqr.client.request import Prepared
 from cpmqr.client.settings import Gateway, GatewayOptions
@@ -96,24 +96,9 @@ class AsyncWallet(Caller):
         if self._http.is_closed:
             raise ConfigError("this wallet is closed")
         prepared = step.prepared
-        try:
-            # httpx bounds each read alone; this bounds the attempt.
-            with anyio.fail_after(step.timeout_s):
-                async with self._http.stream(
-                    "POST",
-                    prepared.url,
-                    content=prepared.body,
-                    headers=prepared.headers,
-                    timeout=step.timeout_s,
-                ) as response:
-                    body = Body(response)
-                    async for chunk in response.aiter_raw():
-                        body.add(chunk)
-                        if body.full:
-                            break
-                    return body.answer()
-        except (httpx.HTTPError, TimeoutError) as error:
-            return failure_of(error)
+        return await attempt_async(
+            self._http, "POST", prepared.url, prepared.body, prepared.headers, step.timeout_s
+        )
 
     async def aclose(self) -> None:
         """Close the connections; a wallet that is closed sends nothing more."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
+import anyio
 import httpcore
 import httpx
 
@@ -182,3 +183,52 @@ class _Stream(httpcore.NetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
+
+
+def attempt(
+    client: httpx.Client,
+    method: str,
+    url: str,
+    body: bytes | None,
+    headers: Mapping[str, str],
+    timeout_s: float,
+) -> Answer | Failure:
+    """Send a request once, and read its answer up to a bound; the whole of it within `timeout_s`."""
+    try:
+        with (
+            within(timeout_s),
+            client.stream(method, url, content=body, headers=headers, timeout=timeout_s) as response,
+        ):
+            read = Body(response)
+            for chunk in response.iter_raw():
+                read.add(chunk)
+                if read.full:
+                    break
+            return read.answer()
+    except httpx.HTTPError as error:
+        return failure_of(error)
+
+
+async def attempt_async(
+    client: httpx.AsyncClient,
+    method: str,
+    url: str,
+    body: bytes | None,
+    headers: Mapping[str, str],
+    timeout_s: float,
+) -> Answer | Failure:
+    """Send a request once; as `attempt`, for asyncio and trio."""
+    try:
+        # httpx bounds each read alone; this bounds the attempt.
+        with anyio.fail_after(timeout_s):
+            async with client.stream(
+                method, url, content=body, headers=headers, timeout=timeout_s
+            ) as response:
+                read = Body(response)
+                async for chunk in response.aiter_raw():
+                    read.add(chunk)
+                    if read.full:
+                        break
+                return read.answer()
+    except (httpx.HTTPError, TimeoutError) as error:
+        return failure_of(error)

@@ -26,7 +26,7 @@ import msgspec
 from cpmqr.client.answer import Answer, retry_after_s
 from cpmqr.client.endpoint import Endpoint
 from cpmqr.client.exchange import Failed, Failure
-from cpmqr.client.http import Body, DeadlineTransport, client_options, failure_of, ssl_context, within
+from cpmqr.client.http import DeadlineTransport, attempt, attempt_async, client_options, ssl_context
 from cpmqr.errors import (
     ConfigError,
     CpmqrError,
@@ -221,26 +221,8 @@ class SyncCaller(Caller):
         """Send a call once."""
         if self._http.is_closed:
             raise ConfigError("this client is closed")
-        timeout_s = self.endpoint.timeout_s
-        try:
-            with (
-                within(timeout_s),
-                self._http.stream(
-                    call.method,
-                    self.endpoint.url + call.path,
-                    content=call.body or None,
-                    headers=self._headers(call),
-                    timeout=timeout_s,
-                ) as response,
-            ):
-                body = Body(response)
-                for chunk in response.iter_raw():
-                    body.add(chunk)
-                    if body.full:
-                        break
-                return body.answer()
-        except httpx.HTTPError as error:
-            return failure_of(error)
+        url, timeout_s = self.endpoint.url + call.path, self.endpoint.timeout_s
+        return attempt(self._http, call.method, url, call.body or None, self._headers(call), timeout_s)
 
     def close(self) -> None:
         """Close the connections."""
@@ -284,24 +266,10 @@ class AsyncCaller(Caller):
         """Send a call once."""
         if self._http.is_closed:
             raise ConfigError("this client is closed")
-        timeout_s = self.endpoint.timeout_s
-        try:
-            with anyio.fail_after(timeout_s):
-                async with self._http.stream(
-                    call.method,
-                    self.endpoint.url + call.path,
-                    content=call.body or None,
-                    headers=self._headers(call),
-                    timeout=timeout_s,
-                ) as response:
-                    body = Body(response)
-                    async for chunk in response.aiter_raw():
-                        body.add(chunk)
-                        if body.full:
-                            break
-                    return body.answer()
-        except (httpx.HTTPError, TimeoutError) as error:
-            return failure_of(error)
+        url, timeout_s = self.endpoint.url + call.path, self.endpoint.timeout_s
+        return await attempt_async(
+            self._http, call.method, url, call.body or None, self._headers(call), timeout_s
+        )
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -18,7 +18,7 @@ import httpx
 from cpmqr.client.answer import Answer
 from cpmqr.client.caller import Caller
 from cpmqr.client.exchange import Failure, Observer, Send
-from cpmqr.client.http import Body, DeadlineTransport, client_options, failure_of, ssl_context, within
+from cpmqr.client.http import DeadlineTransport, attempt, client_options, ssl_context
 from cpmqr.client.qrdata import QrData
 from cpmqr.client.request import Prepared
 from cpmqr.client.settings import Gateway, GatewayOptions
@@ -100,25 +100,7 @@ class Wallet(Caller):
         if self._http.is_closed:
             raise ConfigError("this wallet is closed")
         prepared = step.prepared
-        try:
-            with (
-                within(step.timeout_s),
-                self._http.stream(
-                    "POST",
-                    prepared.url,
-                    content=prepared.body,
-                    headers=prepared.headers,
-                    timeout=step.timeout_s,
-                ) as response,
-            ):
-                body = Body(response)
-                for chunk in response.iter_raw():
-                    body.add(chunk)
-                    if body.full:
-                        break
-                return body.answer()
-        except httpx.HTTPError as error:
-            return failure_of(error)
+        return attempt(self._http, "POST", prepared.url, prepared.body, prepared.headers, step.timeout_s)
 
     def close(self) -> None:
         """Close the connections; a wallet that is closed sends nothing more."""
