@@ -7,6 +7,7 @@ schema of its own in it. With pytest-xdist (`--dist loadgroup`) one worker holds
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import tempfile
@@ -41,6 +42,13 @@ def postgres_server() -> Iterator[str]:
     if given:
         yield given
         return
+    with own_server() as url:
+        yield url
+
+
+@contextlib.contextmanager
+def own_server() -> Iterator[str]:
+    """Run a server of the wheel's, and give its URL; nobody else is on it, so its settings may be changed."""
     with (
         tempfile.TemporaryDirectory(prefix="cpmqr-pg-", ignore_cleanup_errors=True) as folder,
         pytest.MonkeyPatch.context() as patch,

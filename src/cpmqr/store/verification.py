@@ -158,11 +158,14 @@ async def _earlier_answers(
     keys = sorted({(intent.authoriser_id, intent.authorization_id) for intent in intents})
     if not keys:
         return {}
+    # The lock is a write: with it the commit waits for a synchronous standby even where nothing else is written,
+    # and thus until the earlier answer is on it (docs/decisions/failover.md).
     rows = await tx.fetch(
         "WITH wanted (authoriser_id, authorization_id) AS"  # noqa: S608
         f" (VALUES {value_rows(len(keys), ('TEXT', 'TEXT'))})"
         " SELECT authoriser_id, authorization_id, digest, code, answer"
-        " FROM wanted JOIN verification USING (authoriser_id, authorization_id)",
+        " FROM wanted JOIN verification USING (authoriser_id, authorization_id)"
+        " ORDER BY authoriser_id, authorization_id FOR UPDATE OF verification",
         *(value for key in keys for value in key),
     )
     return {(row[0], row[1]): (row[2], row[3], row[4]) for row in rows}

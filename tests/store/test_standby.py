@@ -1,0 +1,155 @@
+"""A standby that has to confirm each commit, and is gone: a repeat, too, is answered only when it is back.
+
+A commit that waits for its standby is on the primary's disk already. When its wait ends in another way (its
+connection or the primary is lost), everybody there sees what a failover still may take away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import Any, Final
+
+import asyncpg
+import pytest
+from tests.store.conftest import own_server
+from tests.store.test_verification import claim
+from tests.store.world import KEYS, codes, intent, issue_one, token, with_tokens
+
+from cpmqr.errors import OutcomeUnknown
+from cpmqr.store.base import ClaimIntent, IssueIntent
+from cpmqr.store.postgres import PostgresStore
+
+pytestmark = pytest.mark.anyio
+
+WAITING: Final = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+WRITE: Final = "SELECT pg_logical_emit_message(true, 'test', '')"
+STEP_S: Final = 0.01
+STEPS_MAX: Final = 1000  # ten seconds: a shared machine has its moments
+
+Ask = Callable[[PostgresStore], Coroutine[Any, Any, list[str]]]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """The URL of a server whose settings are this file's own."""
+    with own_server() as url:
+        yield url
+
+
+@pytest.fixture
+async def store(server: str, anyio_backend: str) -> AsyncIterator[PostgresStore]:
+    """A store with tokens 1 and 2, and one issue of token 1."""
+    schema = f"test_{secrets.token_hex(6)}"
+    async with connected(server) as connection:
+        await connection.execute(f"CREATE SCHEMA {schema}")
+    opened = PostgresStore(f"{server}&search_path={schema}")
+    await opened.upgrade()
+    await with_tokens(opened, token(1), token(2))
+    await issue_one(opened, intent("T1"))
+    yield opened
+    await opened.close()
+
+
+@contextlib.asynccontextmanager
+async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(url)
+    try:
+        yield connection
+    finally:
+        connection.terminate()
+
+
+@contextlib.asynccontextmanager
+async def without_its_standby(url: str) -> AsyncIterator[asyncpg.Connection]:
+    """Let every commit wait for a standby that does not exist; at the end none is asked for any more."""
+    async with connected(url) as operator:
+        await operator.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        await operator.execute("SELECT pg_reload_conf()")
+        try:
+            await _until_commits_wait(url, operator)
+            yield operator
+        finally:
+            await operator.execute("ALTER SYSTEM RESET synchronous_standby_names")
+            await operator.execute("SELECT pg_reload_conf()")
+
+
+async def _until_commits_wait(url: str, operator: asyncpg.Connection) -> None:
+    waits = False
+    while not waits:  # the setting comes into force a moment after it was asked for
+        async with connected(url) as writer:
+            writing = asyncio.ensure_future(writer.execute(WRITE))
+            waits = await waits_for_standby(operator, writing)
+            await end_waiting(operator)
+            await asyncio.wait([writing])
+            writing.exception()
+
+
+async def waits_for_standby(operator: asyncpg.Connection, asking: asyncio.Future[Any]) -> bool:
+    """Tell whether a commit waits for the standby; False where the question is answered instead."""
+    for _ in range(STEPS_MAX):
+        if await operator.fetchval(WAITING):
+            return not asking.done()
+        if asking.done():
+            return False
+        await asyncio.sleep(STEP_S)
+    raise AssertionError("neither an answer, nor a commit that waits for its standby")
+
+
+async def end_waiting(operator: asyncpg.Connection) -> None:
+    """End the waiting commits by ending their connections: what they wrote is to be seen from now on."""
+    await operator.execute(f"SELECT pg_terminate_backend(pid) FROM ({WAITING}) AS waiting")
+
+
+def issues(*intents: IssueIntent) -> Ask:
+    async def ask(store: PostgresStore) -> list[str]:
+        return codes(await store.issue(intents, KEYS))
+
+    return ask
+
+
+def claims(*intents: ClaimIntent) -> Ask:
+    async def ask(store: PostgresStore) -> list[str]:
+        return [("=" if each.repeated else "") + each.code for each in await store.claim(intents)]
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("first", "repeat", "answers"),
+    [
+        pytest.param(
+            issues(intent("T2"), intent("T3", 2)),
+            issues(intent("T3", 2), intent("T2")),
+            ["=1", "=2"],
+            id="issues",
+        ),
+        pytest.param(claims(claim("A1")), claims(claim("A1")), ["=0000"], id="a claim that was granted"),
+        pytest.param(
+            claims(claim("A1", atc=None)),
+            claims(claim("A1", atc=None)),
+            ["=5003"],
+            id="a claim that named no issue",
+        ),
+        pytest.param(
+            claims(claim("A1", atc=None)),
+            claims(claim("A1", atc=None, digest=b"something else!!")),
+            ["=5001"],
+            id="a claim whose name is another's",
+        ),
+    ],
+)
+async def test_a_repeat_waits_for_the_standby_that_has_not_confirmed_the_first(
+    server: str, store: PostgresStore, first: Ask, repeat: Ask, answers: list[str]
+) -> None:
+    async with without_its_standby(server) as operator:
+        asking = asyncio.ensure_future(first(store))
+        assert await waits_for_standby(operator, asking)
+        await end_waiting(operator)
+        with pytest.raises(OutcomeUnknown):
+            await asking
+        asking = asyncio.ensure_future(repeat(store))
+        assert await waits_for_standby(operator, asking), "answered, and a failover may lose it"
+    assert await asking == answers
