@@ -53,6 +53,7 @@ class House:
             sandbox_result=sandbox_result,
         )
         reply = await self.gateway.issuer.answer(call)
+        assert reply is not None
         self.replies.append(reply)
         return reply
 

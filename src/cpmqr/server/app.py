@@ -5,7 +5,6 @@ Everything else (`/v1`, health, metrics) goes to the application of `server/rout
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
@@ -118,15 +117,12 @@ class GatewayApp:
             call.alive = lambda: not transport.is_closing()
         if self._sandbox:
             refused = refused or _sandbox_wishes(call, headers)
-        try:
-            reply = self._issuer.refuse(call, refused) if refused else await self._issuer.answer(call)
-        except asyncio.CancelledError:
-            if call.alive is None or call.alive():
-                raise
+        reply = self._issuer.refuse(call, refused) if refused else await self._issuer.answer(call)
+        if reply is None:
             return  # dropped from the queue, since nobody is there to be answered
         await _send(send, reply, close=reply.rslt_cd == codes.TOO_LARGE, method=scope["method"])
         seconds = time.perf_counter() - started
-        self._observer.answered(reply, seconds, call.skew_s)
+        self._observer.answered([(reply, seconds, call.skew_s)])
         if self._watch is not None:
             self._watch(call, reply, seconds, scope)
 

@@ -26,6 +26,13 @@ class OnePiece:
             self._loop.call_soon(self._send)
         self._pieces.append(data)
 
+    def write_whole(self, data: bytes) -> None:
+        """Send an answer that is in one piece already."""
+        if self._pieces:
+            self._pieces.append(data)
+        else:
+            self._transport.write(data)
+
     def is_closing(self) -> bool:
         """Tell whether the connection is closed or about to be."""
         return self._transport.is_closing()

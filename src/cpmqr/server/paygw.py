@@ -1,7 +1,9 @@
-"""The main job's place and the headers of its answers: what the application and the door before it share."""
+"""The main job's place and the head of its answers: what its two ways through the server share."""
 
 from __future__ import annotations
 
+from functools import lru_cache
+from http import HTTPStatus
 from typing import Final
 
 from cpmqr.service.issue import Reply
@@ -20,3 +22,22 @@ def answer_headers(reply: Reply) -> list[tuple[bytes, bytes]]:
     if reply.incident:
         headers.append((b"x-incident-id", reply.incident.encode()))
     return headers
+
+
+def answer_bytes(reply: Reply, date: bytes, *, close: bool = False) -> bytes:
+    """Write an answer whole, as it goes over the wire.
+
+    Args:
+        date: for the header of that name. close: the connection ends after it.
+    """
+    lines = [_status_line(reply.http_status), b"date: " + date]
+    lines += [b"%b: %b" % header for header in answer_headers(reply)]
+    if close:
+        lines.append(b"connection: close")
+    lines += (b"", reply.body)
+    return b"\r\n".join(lines)
+
+
+@lru_cache(maxsize=64)
+def _status_line(status: int) -> bytes:
+    return b"HTTP/1.1 %d %b" % (status, HTTPStatus(status).phrase.encode())

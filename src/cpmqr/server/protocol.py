@@ -1,4 +1,6 @@
-"""uvicorn's HTTP/1.1 protocol with the limits that it lacks: size of the head, time for a request, connections.
+"""uvicorn's HTTP/1.1 protocol with the limits that it lacks, and with the direct way beside it.
+
+The limits: size of the head, time for a request, connections.
 
 A slow or huge head would otherwise cost memory for as long as its sender likes. Timers run only for requests that do
 not arrive in one piece, so a normal one pays nothing for them. An upgrade that is asked for (Java's client asks for
@@ -14,9 +16,12 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from cpmqr.server.one_piece import OnePiece
+from cpmqr.server.paygw import answer_bytes
+from cpmqr.server.plain import PlainRequest, read_plain
 
 if TYPE_CHECKING:
-    from cpmqr.server.door import Door
+    from cpmqr.server.direct import Direct
+    from cpmqr.service.issue import Reply
 
 TRANSPORT_KEY: Final = "cpmqr.transport"  # in the scope: tells whether the client is still there
 HEADERS_MAX: Final = 100
@@ -34,7 +39,7 @@ class BoundedProtocol(HttpToolsProtocol):
     header_bytes_max: ClassVar[int] = 16_384
     request_timeout_s: ClassVar[float] = 10.0
     connections_max: ClassVar[int] = 10_000
-    door: ClassVar[Door | None] = None
+    direct: ClassVar[Direct | None] = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -42,9 +47,15 @@ class BoundedProtocol(HttpToolsProtocol):
         self._held_back_bytes = 0  # received, but part of nothing that the parser has given out
         self._in_request = False
         self._timer: asyncio.TimerHandle | None = None
+        self._begun = b""  # a plain request whose body is not whole yet
+        self._is_served_directly = False
+        self._held = b""  # what came while a plain request was being served
+        self._ends = False  # close after the answer that is due
+        self._quiet_since = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(OnePiece(transport, self.loop))  # type: ignore[arg-type]
+        self._whole = OnePiece(transport, self.loop)
+        super().connection_made(self._whole)  # type: ignore[arg-type]
         if len(self.connections) > self.connections_max:
             transport.abort()
             return
@@ -55,36 +66,94 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self.door is not None and self._is_between_requests:
-            refusal = self.door.answer_to(data, self._date())
-            if refusal is not None:
-                self._turn_away(refusal)
-                return
+        if self._is_served_directly:
+            self._held += data
+            self.flow.pause_reading()
+            return
+        if self.direct is not None and self._is_between_requests:
+            data, was_begun = self._begun + data, bool(self._begun)
+            self._begun = b""
+            request = read_plain(data)
+            if request is not None and len(data) - len(request.body) <= self.header_bytes_max:
+                if request.is_whole:
+                    self._serve(self.direct, request)
+                    return
+                if (
+                    not was_begun
+                ):  # many clients send head and body by themselves; who dribbles goes the usual way
+                    self._begun = data
+                    self._wait_for_request()
+                    return
+        self._receive(data)
+
+    def _receive(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
         self._held_back_bytes += len(data)
         self._feed(data)
         if self._held_back_bytes > self.header_bytes_max:
             self._end(_TOO_LARGE)
-        if self._timer is None and self._waits_for_request and not self.transport.is_closing():
-            self._start_timer()
+        if self._waits_for_request and not self.transport.is_closing():
+            self._wait_for_request()
 
     @property
     def _is_between_requests(self) -> bool:
-        if self._in_request or self._held_back_bytes or self.pipeline:
+        if self._in_request or self._held_back_bytes or self.pipeline or self.flow.write_paused:
             return False
         return self.cycle is None or self.cycle.response_complete
+
+    # The direct way; see server/direct.py. This is its `Connection`.
+
+    def _serve(self, direct: Direct, request: PlainRequest) -> None:
+        self._stop_timer()
+        self._is_served_directly = True
+        direct.take(request, self)
+
+    def is_open(self) -> bool:
+        """Tell whether the client is still there."""
+        return not self._whole.is_closing()
+
+    def answer(self, reply: Reply | None) -> None:
+        """Send the answer to the request that is being served, and take the next one."""
+        self._is_served_directly = False
+        self.server_state.total_requests += 1
+        if reply is None or self._whole.is_closing():
+            return
+        self._whole.write_whole(answer_bytes(reply, self._date(), close=self._ends))
+        if self._ends:
+            self._whole.close()
+            return
+        self._quiet_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._close_when_quiet_for(self.timeout_keep_alive)
+        if self._held:
+            held, self._held = self._held, b""
+            self.flow.resume_reading()
+            self.data_received(held)
+
+    def shutdown(self) -> None:
+        """End the connection, after the answer that is due."""
+        self._ends = True
+        if not (self._is_served_directly or self._begun):
+            super().shutdown()
+
+    def _close_when_quiet_for(self, seconds: float) -> None:
+        # One timer that looks again when it is due, not one that is set and taken back for each request.
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection; look again later where it has not been idle for so long."""
+        self.timeout_keep_alive_task = None
+        left_s = self._quiet_since + self.timeout_keep_alive - self.loop.time()
+        if self._is_served_directly:
+            self._close_when_quiet_for(self.timeout_keep_alive)
+        elif left_s > 0:
+            self._close_when_quiet_for(left_s)
+        else:
+            super().timeout_keep_alive_handler()
 
     def _date(self) -> bytes:
         headers = self.server_state.default_headers  # uvicorn sets the date anew each second
         return headers[0][1] if headers else b""
-
-    def _turn_away(self, refusal: bytes) -> None:
-        self._stop_timer()
-        self._unset_keepalive_if_required()
-        self.transport.write(refusal)
-        self.timeout_keep_alive_task = self.loop.call_later(
-            self.timeout_keep_alive, self.timeout_keep_alive_handler
-        )
 
     @property
     def _waits_for_request(self) -> bool:
@@ -162,6 +231,11 @@ class BoundedProtocol(HttpToolsProtocol):
             self._end(_TOO_LARGE)
             raise ValueError("head too large")  # the parser turns it into an error, and stops reading
 
+    def _wait_for_request(self) -> None:
+        self._unset_keepalive_if_required()
+        if self._timer is None:
+            self._start_timer()
+
     def _start_timer(self) -> None:
         self._timer = self.loop.call_later(self.request_timeout_s, self._end, _TOO_SLOW)
 
@@ -177,14 +251,14 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 def bounded(
-    *, header_bytes_max: int, request_timeout_s: float, connections_max: int, door: Door | None = None
+    *, header_bytes_max: int, request_timeout_s: float, connections_max: int, direct: Direct | None = None
 ) -> type[BoundedProtocol]:
     """Make a protocol class with these limits; uvicorn takes a class.
 
-    `door` turns whole requests away before they are taken apart.
+    `direct` serves plain requests; without it all go the usual way.
     """
     limits = {
-        "door": door,
+        "direct": direct,
         "header_bytes_max": header_bytes_max,
         "request_timeout_s": request_timeout_s,
         "connections_max": connections_max,

@@ -64,7 +64,7 @@ def configuration(settings: Settings, gateway: Gateway) -> uvicorn.Config:
             header_bytes_max=listen.header_bytes_max,
             request_timeout_s=listen.request_timeout_s,
             connections_max=listen.connections_max,
-            door=gateway.door,
+            direct=gateway.direct,
         ),
         ws="none",
         lifespan="on",

@@ -10,10 +10,11 @@ others that are; where none is, there is no span.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -23,7 +24,9 @@ from opentelemetry.trace import Link, Span, SpanKind, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from cpmqr.server.app import Application, Receive, Scope, Send, Watch
+from cpmqr.server.direct import Begin, Done, TracedBegin
 from cpmqr.server.paygw import PAYGW_PATH
+from cpmqr.server.plain import Headers
 from cpmqr.server.settings import Tracing as TracingSettings
 from cpmqr.service.batch import Batcher
 from cpmqr.service.issue import Call, Reply
@@ -58,13 +61,8 @@ class Tracing:
             if not route:
                 await app(scope, receive, send)
                 return
-            headers = {
-                name.decode("latin-1"): value.decode("latin-1")
-                for name, value in scope["headers"]
-                if name in (b"traceparent", b"tracestate")
-            }
-            context = self._propagator.extract(headers)
             name = f"{scope['method']} {route}"
+            context = self._context(scope["headers"])
             with self._tracer.start_as_current_span(name, context, SpanKind.SERVER) as span:
                 span.set_attribute("http.request.method", scope["method"])
                 span.set_attribute("http.route", route)
@@ -82,15 +80,40 @@ class Tracing:
         """Make a watcher that adds to a request's span what came of it, and tells the other watcher."""
 
         def note(call: Call, reply: Reply, seconds: float, scope: Scope) -> None:
-            span = trace.get_current_span()
-            span.set_attribute("cpmqr.rslt_cd", reply.rslt_cd)
-            if reply.rslt_cd == codes.OK:  # else it is what the sender wrote, which may be anything
-                span.set_attribute("cpmqr.requestor_id", reply.requestor_id)
-                span.set_attribute("cpmqr.repeated", reply.repeated)
+            _note(trace.get_current_span(), reply)
             if watch is not None:
                 watch(call, reply, seconds, scope)
 
         return note
+
+    def beginning(self, begin: Begin) -> TracedBegin:
+        """Wrap the main job for the direct way: each request gets the span that `watching` gives it the usual way."""
+
+        def traced(call: Call, done: Done, headers: Headers) -> None:
+            span = self._tracer.start_span(f"POST {PAYGW_PATH}", self._context(headers), SpanKind.SERVER)
+            span.set_attribute("http.request.method", "POST")
+            span.set_attribute("http.route", PAYGW_PATH)
+
+            def ended(reply: Reply | None) -> None:
+                if reply is not None:
+                    span.set_attribute("http.response.status_code", reply.http_status)
+                    _note(span, reply)
+                span.end()
+                done(reply)
+
+            with trace.use_span(span):
+                begin(call, ended)
+
+        return traced
+
+    def _context(self, headers: Iterable[tuple[bytes, bytes]]) -> Context:
+        """Read who asked first off a request's headers."""
+        sent = {
+            name.decode("latin-1"): value.decode("latin-1")
+            for name, value in headers
+            if name in (b"traceparent", b"tracestate")
+        }
+        return self._propagator.extract(sent)
 
     def batcher(
         self, carry_out: Callable[[Sequence[Intent]], Awaitable[Sequence[Outcome]]], **options: Any
@@ -117,13 +140,23 @@ class _TracedBatcher(Batcher[Intent, Outcome]):
         self._inner = carry_out
         self._spans: dict[int, Span] = {}
 
-    def submit(self, intent: Intent, alive: Callable[[], bool] | None = None) -> asyncio.Future[Outcome]:
-        future = super().submit(intent, alive)
+    def put(
+        self,
+        intent: Intent,
+        tell: Callable[[Outcome | BaseException], None],
+        alive: Callable[[], bool] | None = None,
+    ) -> None:
         span = trace.get_current_span()
-        if span.is_recording():
-            self._spans[id(intent)] = span
-            future.add_done_callback(lambda _: self._spans.pop(id(intent), None))
-        return future
+        if not span.is_recording():
+            super().put(intent, tell, alive)
+            return
+
+        def forget(outcome: Outcome | BaseException) -> None:
+            self._spans.pop(id(intent), None)
+            tell(outcome)
+
+        super().put(intent, forget, alive)
+        self._spans[id(intent)] = span
 
     async def _carry_traced(self, intents: Sequence[Intent]) -> Sequence[Outcome]:
         spans = [span for intent in intents if (span := self._spans.get(id(intent))) is not None]
@@ -137,6 +170,13 @@ class _TracedBatcher(Batcher[Intent, Outcome]):
             [Link(span.get_span_context()) for span in spans[1:]],
         ):
             return await self._inner(intents)
+
+
+def _note(span: Span, reply: Reply) -> None:
+    span.set_attribute("cpmqr.rslt_cd", reply.rslt_cd)
+    if reply.rslt_cd == codes.OK:  # else it is what the sender wrote, which may be anything
+        span.set_attribute("cpmqr.requestor_id", reply.requestor_id)
+        span.set_attribute("cpmqr.repeated", reply.repeated)
 
 
 def _route(scope: Scope) -> str:

@@ -25,7 +25,7 @@ from cpmqr.server.app import Application, GatewayApp, Watch
 from cpmqr.server.back_office import BackOffice
 from cpmqr.server.console import Console
 from cpmqr.server.console_wallet import Seeds
-from cpmqr.server.door import Door
+from cpmqr.server.direct import Direct
 from cpmqr.server.observe import Observer
 from cpmqr.server.routes import Lifecycle, make_routes
 from cpmqr.server.settings import Settings, kek_path
@@ -163,16 +163,15 @@ class Gateway:
             self.observer.incident,
             self.admission,
         )
-        turned_away = self.issuer.turned_away
-        self.door = Door(self.admission, turned_away, partial(self.observer.answered, turned_away, 0.0))
         self.back_office = BackOffice(
             settings, store, self.access, self.issuer, self.batcher, limits, self.profiles, self.observer
         )
-        self.app = self._make_app(seeds)
+        self.app, self.direct = self._ways(seeds)
         self._keepers: list[asyncio.Task[None]] = []
         self._draining = False
 
-    def _make_app(self, seeds: Seeds | None) -> Application:
+    def _ways(self, seeds: Seeds | None) -> tuple[Application, Direct]:
+        """Make the two ways in: the application, and the direct one for plain requests of the main job."""
         routes = self.back_office.routes()
         lifecycle = Lifecycle(self.start, self.stop, self.not_ready)
         watch: Watch | None = None
@@ -184,10 +183,13 @@ class Gateway:
             )
         else:
             others = make_routes(lifecycle, self.observer, routes)
-        if self._tracing is None:
-            return GatewayApp(self.issuer, others, self.observer, time.time, watch)
-        watch = self._tracing.noting(watch)
-        return self._tracing.watching(GatewayApp(self.issuer, others, self.observer, time.time, watch))
+        tracing, begin = self._tracing, self.issuer.begin
+        if tracing is None:
+            app = GatewayApp(self.issuer, others, self.observer, time.time, watch)
+            return app, Direct(begin, self.observer, time.time, watch)
+        app = GatewayApp(self.issuer, others, self.observer, time.time, tracing.noting(watch))
+        direct = Direct(begin, self.observer, time.time, watch, tracing.beginning(begin))
+        return tracing.watching(app), direct
 
     async def start(self) -> None:
         """Read the directory and keep it fresh.

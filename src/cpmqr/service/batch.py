@@ -25,25 +25,36 @@ SWEEP_S = 0.05  # how often deadlines are looked at: one timer for all that wait
 
 
 class _Waiting(Generic[Intent, Outcome]):
-    """One request in the queue or on its way."""
+    """One request in the queue or on its way; it is told what came of it once, whoever comes first."""
 
-    __slots__ = ("alive", "deadline", "future", "intent")
+    __slots__ = ("alive", "deadline", "intent", "tell")
 
     def __init__(
         self,
         intent: Intent,
-        future: asyncio.Future[Outcome],
+        tell: Callable[[Outcome | BaseException], None],
         deadline: float,
         alive: Callable[[], bool] | None,
     ) -> None:
         self.intent = intent
-        self.future = future
+        self.tell: Callable[[Outcome | BaseException], None] | None = tell
         self.deadline = deadline
         self.alive = alive
 
+    def settle(self, outcome: Outcome | BaseException) -> None:
+        tell, self.tell = self.tell, None
+        if tell is None:
+            return
+        try:
+            tell(outcome)
+        except Exception as error:  # the others of its batch must hear of theirs all the same
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "an outcome could not be handed over", "exception": error}
+            )
+
 
 class Batcher(Generic[Intent, Outcome]):
-    """Gather intents from many tasks of one event loop, carry them out in batches, hand out the outcomes.
+    """Gather intents from all over one event loop, carry them out in batches, hand out the outcomes.
 
     Args:
         carry_out: one durable transaction for a batch; outcomes in the order of the intents.
@@ -82,33 +93,59 @@ class Batcher(Generic[Intent, Outcome]):
         """How many are in the queue now."""
         return len(self._queue)
 
-    def submit(self, intent: Intent, alive: Callable[[], bool] | None = None) -> asyncio.Future[Outcome]:
-        """Queue an intent; await what comes back for its outcome.
+    def put(
+        self,
+        intent: Intent,
+        tell: Callable[[Outcome | BaseException], None],
+        alive: Callable[[], bool] | None = None,
+    ) -> None:
+        """Queue an intent; `tell` is called with its outcome, from the event loop, never from here.
 
-        `alive` is asked before the intent goes into a transaction: one whose client has gone is dropped.
+        It is told an exception in the outcome's place: OutcomeUnknown or StoreUnavailable, as the store raised them;
+        Refusal 9001 where the time was up and nothing was stored; OutcomeUnknown where it was up and nobody knows;
+        CancelledError where the client had gone.
+
+        Args:
+            alive: asked before the intent goes into a transaction: one whose client has gone is dropped.
 
         Raises:
-            Refusal: 9001, at once, where the queue is full; 9003 from the future where the time is up and the
-                outcome is unknown; 9001 from it where the time is up and nothing was stored.
-            StoreUnavailable, OutcomeUnknown: from the future, as the store raised it.
+            Refusal: 9001, at once, where the queue is full.
         """
         if len(self._queue) >= self._queue_max:
             raise Refusal(codes.OVERLOADED, "too many requests are waiting", retry_after_s=1)
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Outcome] = loop.create_future()
-        self._queue.append(_Waiting(intent, future, loop.time() + self._wait_max_s, alive))
+        self._queue.append(_Waiting(intent, tell, loop.time() + self._wait_max_s, alive))
         if self._free_lanes == self._lanes or (self._free_lanes and len(self._queue) >= self._lane_opens_at):
             self._open_lane(loop)
         if self._sweeper is None:
             self._sweeper = loop.call_later(SWEEP_S, self._sweep)
+
+    def submit(self, intent: Intent) -> asyncio.Future[Outcome]:
+        """Queue an intent; await what comes back for its outcome. One that is given up meanwhile is dropped.
+
+        Raises:
+            Refusal: 9001, at once, where the queue is full.
+            Refusal, StoreUnavailable, OutcomeUnknown: from the future, as `put` tells them.
+        """
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+        def tell(outcome: Outcome | BaseException) -> None:
+            if future.done():
+                return
+            if isinstance(outcome, BaseException):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+
+        self.put(intent, tell, lambda: not future.done())
         return future
 
     def refuse_waiting(self, keep: int) -> None:
         """Refuse all that wait with 9001, but the `keep` that came last: nothing of them was stored."""
         while len(self._queue) > keep:
-            waiting = self._queue.popleft()
-            if not waiting.future.done():
-                waiting.future.set_exception(Refusal(codes.OVERLOADED, "too many requests", retry_after_s=1))
+            self._queue.popleft().settle(
+                Refusal(codes.OVERLOADED, "more requests at once than can be answered soon", retry_after_s=1)
+            )
 
     async def drain(self) -> None:
         """Return when nothing waits and nothing is on its way."""
@@ -133,12 +170,10 @@ class Batcher(Generic[Intent, Outcome]):
         batch: list[_Waiting[Intent, Outcome]] = []
         while self._queue and len(batch) < self._batch_max:
             waiting = self._queue.popleft()
-            if waiting.future.done():
-                continue
-            if waiting.alive is not None and not waiting.alive():
-                waiting.future.cancel()
-                continue
-            batch.append(waiting)
+            if waiting.alive is None or waiting.alive():
+                batch.append(waiting)
+            else:
+                waiting.settle(asyncio.CancelledError())
         return batch
 
     async def _carry(self, batch: list[_Waiting[Intent, Outcome]]) -> None:
@@ -146,19 +181,16 @@ class Batcher(Generic[Intent, Outcome]):
         started = loop.time()
         waited_s = self._waited_s(batch[0], started)
         self._under_way.append(batch)
+        outcomes: Sequence[Outcome | BaseException]
         try:
             outcomes = await self._outcomes([waiting.intent for waiting in batch])
         except Exception as error:
-            for waiting in batch:
-                if not waiting.future.done():
-                    waiting.future.set_exception(error)
-        else:
-            for waiting, outcome in zip(batch, outcomes, strict=True):
-                if not waiting.future.done():
-                    waiting.future.set_result(outcome)
+            outcomes = [error] * len(batch)
         finally:
             self._under_way.remove(batch)
             self._observe(len(batch), waited_s, loop.time() - started)
+        # In the loop's next round: the next batch is on its way to the database before these are turned into answers.
+        loop.call_soon(_settle_all, batch, outcomes)
 
     def _waited_s(self, waiting: _Waiting[Intent, Outcome], now: float) -> float:
         return now - (waiting.deadline - self._wait_max_s)
@@ -173,14 +205,19 @@ class Batcher(Generic[Intent, Outcome]):
         loop = asyncio.get_running_loop()
         now = loop.time()
         while self._queue and self._queue[0].deadline <= now:
-            waiting = self._queue.popleft()
-            if not waiting.future.done():
-                waiting.future.set_exception(Refusal(codes.OVERLOADED, "waited too long", retry_after_s=1))
+            self._queue.popleft().settle(Refusal(codes.OVERLOADED, "waited too long", retry_after_s=1))
         for batch in self._under_way:
             for waiting in batch:
-                if waiting.deadline <= now and not waiting.future.done():
-                    waiting.future.set_exception(OutcomeUnknown("the commit takes too long"))
+                if waiting.deadline <= now:
+                    waiting.settle(OutcomeUnknown("the commit takes too long"))
         if self._free_lanes and self._queue and self._waited_s(self._queue[0], now) >= SWEEP_S:
             self._open_lane(loop)
         busy = self._queue or self._under_way or self._tasks
         self._sweeper = loop.call_later(SWEEP_S, self._sweep) if busy else None
+
+
+def _settle_all(
+    batch: Sequence[_Waiting[Intent, Outcome]], outcomes: Sequence[Outcome | BaseException]
+) -> None:
+    for waiting, outcome in zip(batch, outcomes, strict=True):
+        waiting.settle(outcome)

@@ -19,21 +19,23 @@ computes the same bytes again from the row of the first issue.
 
 from __future__ import annotations
 
+import asyncio
 import binascii
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
 import msgspec
 
 from cpmqr.crypto.suites import Entropy
 from cpmqr.emv.compiled import CardData, CompiledProfile
-from cpmqr.errors import EncodeError, KeyUnavailable, OutcomeUnknown, Refusal, StoreUnavailable, UnsealError
+from cpmqr.errors import CpmqrError, EncodeError, KeyUnavailable, OutcomeUnknown, Refusal, UnsealError
 from cpmqr.model import HashMode, Role, TokenPan
 from cpmqr.service.access import Access, Principal, Snapshot
 from cpmqr.service.admission import Admission
 from cpmqr.service.batch import Batcher
+from cpmqr.service.faults import refusal_of
 from cpmqr.service.limits import RateLimits
 from cpmqr.service.sample import PAGE_SAMPLE_HINT, is_page_sample
 from cpmqr.store.base import Issued, IssueIntent, IssueOutcome, NotIssued
@@ -166,36 +168,75 @@ class Issuer:
         )
         self.turned_away = self.refuse(Call(b"", None, "", 0), too_many)
 
-    async def answer(self, call: Call) -> Reply:
-        """Answer a request; whatever happens, the reply is one of the contract's. Raises nothing."""
-        if self._admission is None:
-            return await self._answer(call)
-        entered_at = self._admission.enter()
-        if entered_at is None:
-            return self.turned_away
-        answered = False
-        try:
-            reply = await self._answer(call)
-            answered = reply.rslt_cd not in _OUT_OF_TIME
-            return reply
-        finally:
-            self._admission.leave(entered_at, answered=answered)
+    async def answer(self, call: Call) -> Reply | None:
+        """Answer a request; whatever happens, the reply is one of the contract's. Raises nothing.
 
-    async def _answer(self, call: Call) -> Reply:
+        None where nobody is there to be answered: the client went while its request waited.
+        """
+        replied: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
+
+        def done(reply: Reply | None) -> None:
+            if not replied.done():
+                replied.set_result(reply)
+
+        client_is_there = call.alive
+        call.alive = lambda: not replied.done() and (client_is_there is None or client_is_there())
+        self.begin(call, done)
+        return await replied
+
+    def begin(self, call: Call, done: Callable[[Reply | None], None]) -> None:
+        """Carry out the steps before the store now, those after it when its outcome is there. Raises nothing.
+
+        Args:
+            done: called once with the reply, at once where a check fails; with None as `answer` gives it.
+        """
+        entered_at = 0.0
+        if self._admission is not None:
+            entry = self._admission.enter()
+            if entry is None:
+                done(self.turned_away)
+                return
+            entered_at = entry
         try:
             prepared = self.prepare(call)
-            outcome = await self._batcher.submit(prepared.intent, call.alive)
-            return self.finish(prepared, outcome)
-        except Refusal as refusal:
-            return self.refuse(call, refusal)
-        except OutcomeUnknown as error:
-            return self.refuse(call, Refusal(codes.TIMED_OUT, f"{error}; repeat with the same trace number"))
-        except KeyUnavailable as error:
-            return self.refuse(call, Refusal(codes.KEY_STORE, str(error), retry_after_s=5))
-        except StoreUnavailable as error:
-            return self.refuse(call, Refusal(codes.OVERLOADED, str(error), retry_after_s=1))
+            settle = partial(self._settle, call, prepared, entered_at, done)
+            self._batcher.put(prepared.intent, settle, call.alive)
         except Exception as error:
-            return self._incident(call, error)
+            self._leave(entered_at, reply := self._failed(call, error))
+            done(reply)
+
+    def _settle(
+        self,
+        call: Call,
+        prepared: Prepared,
+        entered_at: float,
+        done: Callable[[Reply | None], None],
+        outcome: IssueOutcome | BaseException,
+    ) -> None:
+        reply: Reply | None
+        if isinstance(outcome, Exception):
+            reply = self._failed(call, outcome)
+        elif isinstance(outcome, BaseException):  # nobody is there
+            reply = None
+        else:
+            try:
+                reply = self.finish(prepared, outcome)
+            except Exception as error:
+                reply = self._failed(call, error)
+        self._leave(entered_at, reply)
+        done(reply)
+
+    def _leave(self, entered_at: float, reply: Reply | None) -> None:
+        if self._admission is not None:
+            answered = reply is not None and reply.rslt_cd not in _OUT_OF_TIME
+            self._admission.leave(entered_at, answered=answered)
+
+    def _failed(self, call: Call, error: Exception) -> Reply:
+        """Turn what a step raised into its reply."""
+        if isinstance(error, OutcomeUnknown):
+            error = OutcomeUnknown(f"{error}; repeat with the same trace number")
+        refusal = refusal_of(error) if isinstance(error, CpmqrError) else None
+        return self._incident(call, error) if refusal is None else self.refuse(call, refusal)
 
     def prepare(self, call: Call) -> Prepared:
         """Carry out steps 1 to 7.

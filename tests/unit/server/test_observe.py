@@ -40,7 +40,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
 
 
 def test_an_issue_is_one_line_with_token_and_counter_and_no_pan(lines: Lines) -> None:
-    Observer(log_issues=True).answered(ISSUED, 0.0123)
+    Observer(log_issues=True).answered([(ISSUED, 0.0123, None)])
     (line,) = lines()
     assert line.pop("at")
     assert line == {
@@ -56,7 +56,7 @@ def test_an_issue_is_one_line_with_token_and_counter_and_no_pan(lines: Lines) ->
 
 
 def test_an_issue_is_not_logged_where_the_deployment_does_not_want_it(lines: Lines) -> None:
-    Observer(log_issues=False).answered(ISSUED, 0.01)
+    Observer(log_issues=False).answered([(ISSUED, 0.01, None)])
     assert lines() == []
 
 
@@ -67,7 +67,7 @@ def test_an_issue_is_not_logged_where_the_deployment_does_not_want_it(lines: Lin
 def test_a_refusal_is_one_line_with_its_cause_and_a_fault_of_ours_an_error(
     lines: Lines, code: str, level: str
 ) -> None:
-    Observer(log_issues=True).answered(Reply(400, b"{}", code, cause="why", incident="ab12"), 0.01)
+    Observer(log_issues=True).answered([(Reply(400, b"{}", code, cause="why", incident="ab12"), 0.01, None)])
     (line,) = lines()
     assert (line["event"], line["level"], line["code"], line["cause"], line["incident"]) == (
         "refused",
@@ -156,9 +156,9 @@ def test_no_pan_survives_in_a_trace_number_whatever_stands_around_it(before: str
 
 def test_metrics_count_answers_by_code_repeats_and_counters_near_their_end() -> None:
     observer = Observer(log_issues=False)
-    observer.answered(ISSUED, 0.01)
-    observer.answered(Reply(200, b"{}", "0000", atc=60_001, repeated=True), 0.01)
-    observer.answered(Reply(404, b"{}", "4001"), 0.01)
+    observer.answered([(ISSUED, 0.01, None)])
+    observer.answered([(Reply(200, b"{}", "0000", atc=60_001, repeated=True), 0.01, None)])
+    observer.answered([(Reply(404, b"{}", "4001"), 0.01, None)])
     observer.batch(3, 0.001, 0.002)
     text = observer.metrics.exposition().decode()
     for line in (
@@ -175,5 +175,5 @@ def test_metrics_count_answers_by_code_repeats_and_counters_near_their_end() -> 
 
 def test_two_observers_count_for_themselves() -> None:
     one, other = Observer(log_issues=False), Observer(log_issues=False)
-    one.answered(ISSUED, 0.01)
+    one.answered([(ISSUED, 0.01, None)])
     assert 'cpmqr_answers_total{code="0000"} 0.0' in other.metrics.exposition().decode()

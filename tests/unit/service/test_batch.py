@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -235,10 +236,14 @@ def test_a_client_that_has_gone_is_dropped_before_its_transaction() -> None:
         made = batcher(notes.carry_out, notes)
         first = made.submit(0)
         await asyncio.sleep(0.01)
-        gone, there = made.submit(1, lambda: False), made.submit(2, lambda: True)
+        told: dict[int, object] = {}
+        made.put(1, partial(told.__setitem__, 1), lambda: False)
+        made.put(2, partial(told.__setitem__, 2), lambda: True)
         notes.gate.set()
-        assert await asyncio.gather(first, there) == [0, 20]
-        assert gone.cancelled()
+        assert await first == 0
+        await made.drain()
+        assert isinstance(told.pop(1), asyncio.CancelledError)
+        assert told == {2: 20}
         assert notes.batches == [[0], [2]]
 
     run(scenario)
@@ -248,10 +253,11 @@ def test_a_lane_whose_clients_have_all_gone_goes_on_with_the_next() -> None:
     async def scenario() -> None:
         notes = Notes()
         made = batcher(notes.carry_out, notes, batch_max=2)
-        gone = [made.submit(number, lambda: False) for number in range(7)]
-        there = made.submit(7)
-        assert await there == 70
-        assert all(future.cancelled() for future in gone)
+        told: list[object] = []
+        for number in range(7):
+            made.put(number, told.append, lambda: False)
+        assert await made.submit(7) == 70
+        assert [type(outcome) for outcome in told] == [asyncio.CancelledError] * 7
         assert notes.batches == [[7]]
         assert await made.submit(8) == 80
 
@@ -309,6 +315,40 @@ def test_a_store_that_answers_another_number_of_outcomes_fails_every_waiter_and_
         outcomes = await asyncio.gather(*[made.submit(number) for number in range(3)], return_exceptions=True)
         assert [type(outcome) for outcome in outcomes] == [RuntimeError] * 3
         await made.drain()
+
+    run(scenario)
+
+
+def test_a_waiter_that_fails_keeps_nobody_of_its_batch_from_its_outcome() -> None:
+    async def scenario() -> None:
+        notes, faults = Notes(), []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+        made = batcher(notes.carry_out, notes)
+
+        def fail(_: object) -> None:
+            raise ValueError("a fault of the edge's")
+
+        made.put(1, fail)
+        assert await made.submit(2) == 20
+        assert notes.batches == [[1, 2]]
+        assert [type(fault["exception"]) for fault in faults] == [ValueError]
+
+    run(scenario)
+
+
+def test_nobody_is_told_twice_nor_before_the_loop_comes_round() -> None:
+    async def scenario() -> None:
+        notes = Notes()
+        notes.gate.clear()
+        made = batcher(notes.carry_out, notes, wait_max_s=0.1)
+        told: list[object] = []
+        made.put(1, told.append)
+        assert told == []
+        await asyncio.sleep(0.1 + 3 * SWEEP_S)
+        assert [type(outcome) for outcome in told] == [OutcomeUnknown]
+        notes.gate.set()
+        await made.drain()
+        assert len(told) == 1
 
     run(scenario)
 

@@ -26,6 +26,7 @@ async def exchange(
         **options,  # type: ignore[arg-type]
     )
     reply = await house.gateway.issuer.answer(call)
+    assert reply is not None
     return explain_exchange(house.gateway.issuer, call, reply), reply
 
 

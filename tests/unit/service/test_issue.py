@@ -247,6 +247,7 @@ def test_an_unexpected_fault_is_9999_with_an_incident_that_the_log_knows(tmp_pat
             by_hand.body_of(house.wallet.signed()), house.wallet.authorization, JSON_TYPE, int(time.time())
         )
         reply = await issuer.answer(call)
+        assert reply is not None
         assert (reply.rslt_cd, reply.http_status, reply.incident) == ("9999", 500, "00000000")
         assert [(incident, type(error)) for incident, error in reported] == [("00000000", ValueError)]
         assert response(reply)["RSLT_MSG"] == "시스템 오류: incident 00000000 (ValueError)"
