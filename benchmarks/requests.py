@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchmarks.load import http_request
 from cpmqr import sandbox
+from cpmqr.crypto.blocks import hmac_sha256
 from cpmqr.crypto.suites import DEFAULT_CRYPTO_TYPES, find_suite
 from cpmqr.keys.keyring import Keyring
 from cpmqr.keys.vault import Vault
@@ -70,7 +71,7 @@ def wallet_requests(
     """
     key = file.crypto_types[crypto_type]
     opener = find_suite(DEFAULT_CRYPTO_TYPES[crypto_type]).opener(bytes.fromhex(key.key_hex))
-    hash_key = bytes.fromhex(file.hash_crc.key_hex)
+    mac = hmac_sha256(bytes.fromhex(file.hash_crc.key_hex))
     run, now = os.urandom(4).hex(), korean_text(int(time.time()))
     made = []
     for number in range(count):
@@ -92,6 +93,6 @@ def wallet_requests(
             "DNF_DV": "1",
             "APP_DV": app_dv,
         }
-        members["HASH_CRC"] = sealed.hash_crc(HashMode.HMAC_SHA256, hash_key, sealed.request_text(members))
+        members["HASH_CRC"] = sealed.hash_crc(HashMode.HMAC_SHA256, mac, sealed.request_text(members))
         made.append(http_request(envelope.write("REQUEST", members), file.authorization))
     return made

@@ -26,7 +26,7 @@ from cpmqr.server import observe, wiring
 from cpmqr.server.settings import Settings, Storage
 from cpmqr.service.issue import Call, Prepared
 from cpmqr.store.base import Issued
-from cpmqr.wire import contract, envelope
+from cpmqr.wire import contract, envelope, sealed
 
 CALLS = 4_096
 BATCH = 32
@@ -53,16 +53,20 @@ async def measure(folder: Path, profile: str) -> dict[str, float]:
     envelopes = [envelope.read_request(call.body) for call in calls]
     messages = [contract.read_message(sent) for sent in envelopes]
     opened = [issuer.open_enc_data(principal, message) for message in messages]
+    lines_of = sealed.request_lines
+    lines = lines_of(messages[0].members)
     steps = {
         "1 credential": _each(calls, lambda _: access.authenticate(authorization, "", Role.REQUESTOR)),
         "2 envelope": _each(calls, lambda call: envelope.read_request(call.body)),
         "3 members": _each(envelopes, contract.read_message),
         "4-5 requestor, key": _each(messages, lambda message: issuer.check_crypto(principal, message)),
-        "6 HASH_CRC": _each(messages, lambda message: issuer.check_hash(principal, message)),
+        "6 HASH_CRC": _each(
+            messages, lambda message: issuer.check_hash(principal, message, lines_of(message.members))
+        ),
         "7 ENC_DATA": _each(messages, lambda message: issuer.open_enc_data(principal, message)),
         "7 index, digest, entropy": _each(
             list(zip(calls, messages, opened, strict=True)),
-            lambda one: issuer.make_intent(one[0], principal, one[1], one[2]),
+            lambda one: issuer.make_intent(one[0], principal, one[1], lines, one[2]),
         ),
     }
     steps["8 store, batches of 32"], prepared, outcomes = await _store(gateway, bodies, authorization, now_s)

@@ -11,6 +11,7 @@ from cpmqr.client import payload
 from cpmqr.client.qrdata import QrData
 from cpmqr.client.request import Request
 from cpmqr.client.settings import Gateway
+from cpmqr.crypto.blocks import hmac_sha256
 from cpmqr.errors import Refusal, Refused, UntrustedAnswer
 from cpmqr.model import HashMode, mask_pan
 from cpmqr.wire import codes, contract, envelope, sealed
@@ -138,7 +139,7 @@ def _check_hash_crc(members: Mapping[str, str], gateway: Gateway, *, compulsory:
         if compulsory:
             raise UntrustedAnswer("the answer carries no HASH_CRC")
         return
-    computed = sealed.hash_crc(settings.hash_mode, settings.key, sealed.response_text(members))
+    computed = sealed.hash_crc(settings.hash_mode, hmac_sha256(settings.key), sealed.response_text(members))
     if not sealed.hash_crc_equal(sent, computed):
         raise UntrustedAnswer("the answer's HASH_CRC is wrong: another key, or changed on the way")
 

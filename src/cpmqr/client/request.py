@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from cpmqr.client.settings import Gateway
+from cpmqr.crypto.blocks import hmac_sha256
 from cpmqr.crypto.suites import Entropy
 from cpmqr.errors import EncodeError
 from cpmqr.model import HashMode, TokenPan
@@ -129,6 +130,7 @@ class Sealer:
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
+        self._mac = hmac_sha256(gateway.hash_crc.key)
         self._opener = gateway.crypto.suite().opener(gateway.crypto.key)
 
     def seal(self, request: Request, entropy: Entropy) -> Prepared:
@@ -137,7 +139,7 @@ class Sealer:
         members = self._members(request, self._enc_data(request, entropy))
         if gateway.hash_crc.hash_mode is not HashMode.OFF:
             text = sealed.request_text(members)
-            members["HASH_CRC"] = sealed.hash_crc(gateway.hash_crc.hash_mode, gateway.hash_crc.key, text)
+            members["HASH_CRC"] = sealed.hash_crc(gateway.hash_crc.hash_mode, self._mac, text)
         sent = members
         if gateway.spelling == "table":
             sent = {_TABLE_SPELLING.get(name, name): value for name, value in members.items()}

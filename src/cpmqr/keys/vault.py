@@ -6,7 +6,6 @@ to one thread.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import os
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from cpmqr.crypto.blocks import hmac_sha256
 from cpmqr.errors import EncodeError, KeyUnavailable
 from cpmqr.keys.keyring import KeyEntry, Keyring
 from cpmqr.keys.mapping import MappingValues
@@ -24,7 +24,6 @@ Entropy = Callable[[int], bytes]
 
 INDEX_BYTES: Final = 16  # a chance of 2^-48 of one collision among 2^40 tokens
 _NONCE_BYTES: Final = 12
-_HASH_BLOCK_BYTES: Final = 64  # SHA-256's
 _PAN_CONTEXT: Final = b"cpmqr vault pan v1 "
 
 
@@ -54,8 +53,8 @@ class Vault:
         pan_key = _needed(keyring, KeyPurpose.VAULT_PAN)
         _needed(keyring, KeyPurpose.MAPPING)
         self._entropy = entropy
-        self._index = _KeptHmac(_derive(index_key.secret, b"cpmqr vault index v1"))
-        self._digest = _KeptHmac(_derive(index_key.secret, b"cpmqr vault digest v1"))
+        self._index = hmac_sha256(_derive(index_key.secret, b"cpmqr vault index v1"))
+        self._digest = hmac_sha256(_derive(index_key.secret, b"cpmqr vault digest v1"))
         self._sealing_version = pan_key.version
         self._sealing_since_s = pan_key.activated_at_s or 0
         self._sealers = {
@@ -80,11 +79,11 @@ class Vault:
 
     def index(self, pan: str) -> bytes:
         """Give a PAN's blind index: 16 bytes, the same for the same PAN under the same key."""
-        return self._index.digest(pan.encode("utf-8", "surrogatepass"))
+        return self._index(pan.encode("utf-8", "surrogatepass"))[:INDEX_BYTES]
 
     def digest(self, content: bytes) -> bytes:
         """Give 16 bytes that stand for a request's content; unrelated to any index."""
-        return self._digest.digest(content)
+        return self._digest(content)[:INDEX_BYTES]
 
     def seal(self, pan: str, token_id: int) -> tuple[bytes, str]:
         """Encrypt a PAN for storage: nonce, ciphertext, tag; and the key version. It opens for this token alone.
@@ -120,24 +119,6 @@ class Vault:
     def read_mapping_value(self, text: str) -> tuple[int, int, int] | None:
         """Give (token_id, atc, day), or None for what is not ours; see `MappingValues.read`."""
         return self._mapping.read(text)
-
-
-class _KeptHmac:
-    """HMAC-SHA-256 cut to 16 bytes, with both padded keys hashed once: 0.8 µs in place of 1.9."""
-
-    __slots__ = ("_inner", "_outer")
-
-    def __init__(self, key: bytes) -> None:
-        padded = key.ljust(_HASH_BLOCK_BYTES, b"\x00")
-        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in padded))
-        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in padded))
-
-    def digest(self, content: bytes) -> bytes:
-        inner = self._inner.copy()
-        inner.update(content)
-        outer = self._outer.copy()
-        outer.update(inner.digest())
-        return outer.digest()[:INDEX_BYTES]
 
 
 def _needed(keyring: Keyring, purpose: KeyPurpose) -> KeyEntry:

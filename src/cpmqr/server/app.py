@@ -11,18 +11,16 @@ from typing import Any, Final
 
 from cpmqr.errors import Refusal
 from cpmqr.server.observe import Observer
-from cpmqr.server.paygw import PAYGW_PATH, answer_headers
+from cpmqr.server.paygw import PAYGW_PATH, Scope, Watch, answer_headers
 from cpmqr.server.protocol import TRANSPORT_KEY
 from cpmqr.service.issue import Call, Issuer, Reply
 from cpmqr.wire import codes
 from cpmqr.wire.contract import korean_time_s
 from cpmqr.wire.envelope import BODY_BYTES_MAX
 
-Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
-Watch = Callable[[Call, Reply, float, Scope], None]
 
 # A body that is too long is read and thrown away up to this length: a client that is still sending when the connection
 # goes would not see its answer.

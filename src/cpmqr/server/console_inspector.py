@@ -15,7 +15,8 @@ from typing import Any, Final
 import msgspec
 
 from cpmqr.model import luhn_ok, mask_pan
-from cpmqr.server.app import Application, Receive, Scope, Send
+from cpmqr.server.app import Application, Receive, Send
+from cpmqr.server.paygw import Scope
 from cpmqr.service.explain import Explanation
 from cpmqr.service.explain_exchange import TITLES_KO, explain_exchange
 from cpmqr.service.issue import Call, Issuer, Reply

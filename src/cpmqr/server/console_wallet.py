@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from cpmqr.crypto.blocks import hmac_sha256
 from cpmqr.crypto.suites import Entropy, Suite
 from cpmqr.model import HashMode
 from cpmqr.server.paygw import PAYGW_PATH
@@ -216,7 +217,8 @@ class Wallet:
     def hash_crc(self, members: Mapping[str, str]) -> str:
         """Compute HASH_CRC as the sandbox file says."""
         crc = self.seeds.hash_crc
-        return sealed.hash_crc(HashMode(crc.mode), bytes.fromhex(crc.key_hex), sealed.request_text(members))
+        mac = hmac_sha256(bytes.fromhex(crc.key_hex))
+        return sealed.hash_crc(HashMode(crc.mode), mac, sealed.request_text(members))
 
 
 UNKNOWN_PAN: Final = "4000000000000002"  # Luhn-correct, and of no range that the sandbox seeds

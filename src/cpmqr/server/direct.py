@@ -13,9 +13,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-from cpmqr.server.app import Watch
 from cpmqr.server.observe import Observer
-from cpmqr.server.paygw import PAYGW_PATH
+from cpmqr.server.paygw import PAYGW_PATH, Scope, Watch
 from cpmqr.server.plain import Headers, PlainRequest
 from cpmqr.service.issue import Call, Reply
 
@@ -103,7 +102,7 @@ class Direct:
             return
         for call, headers, connection, started, reply in answers:
             if reply is not None:
-                scope = {
+                scope: Scope = {
                     "method": "POST",
                     "path": PAYGW_PATH,
                     "client": connection.client,

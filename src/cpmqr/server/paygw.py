@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, MutableMapping
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
-from cpmqr.service.issue import Reply
+from cpmqr.service.issue import Call, Reply
 
 PAYGW_PATH: Final = "/paygw/cpmqrdatareq"
+
+Scope = MutableMapping[str, Any]
+"""What ASGI says of a request."""
+Watch = Callable[[Call, Reply, float, Scope], None]
+"""Told of each request and reply, and how many seconds it took."""
 
 _CONTENT_TYPE: Final = (b"content-type", b"application/json; charset=utf-8")
 _NO_STORE: Final = (b"cache-control", b"no-store")

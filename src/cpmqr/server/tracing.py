@@ -23,9 +23,9 @@ from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import Link, Span, SpanKind, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from cpmqr.server.app import Application, Receive, Scope, Send, Watch
+from cpmqr.server.app import Application, Receive, Send
 from cpmqr.server.direct import Begin, Done, TracedBegin
-from cpmqr.server.paygw import PAYGW_PATH
+from cpmqr.server.paygw import PAYGW_PATH, Scope, Watch
 from cpmqr.server.plain import Headers
 from cpmqr.server.settings import Tracing as TracingSettings
 from cpmqr.service.batch import Batcher

@@ -21,12 +21,13 @@ from cpmqr.keys.chain import KekChain
 from cpmqr.keys.keyring import Keyring
 from cpmqr.keys.software import SoftwareKek
 from cpmqr.model import WrappedKey
-from cpmqr.server.app import Application, GatewayApp, Watch
+from cpmqr.server.app import Application, GatewayApp
 from cpmqr.server.back_office import BackOffice
 from cpmqr.server.console import Console
 from cpmqr.server.console_wallet import Seeds
 from cpmqr.server.direct import Direct
 from cpmqr.server.observe import Observer
+from cpmqr.server.paygw import Watch
 from cpmqr.server.routes import Lifecycle, make_routes
 from cpmqr.server.settings import Settings, kek_path
 from cpmqr.service.access import REFRESH_S, Access

@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from cpmqr.crypto.blocks import EncryptBlocks, aes_ecb, tdes_ecb
+from cpmqr.crypto.blocks import EncryptBlocks, Mac, aes_ecb, hmac_sha256, tdes_ecb
 from cpmqr.crypto.suites import Opener, Suite, find_suite
 from cpmqr.errors import ConfigError, KeyUnavailable, Refusal
 from cpmqr.keys.keyring import KeyEntry, Keyring
@@ -39,7 +39,7 @@ class Principal(msgspec.Struct, frozen=True):
 
     Attributes:
         openers: by CRYPTO_TYPE and CRYPTO_KEY_VER, for live versions only.
-        hash_keys: by CRYPTO_KEY_VER, likewise.
+        hash_keys: HASH_CRC's HMAC by CRYPTO_KEY_VER, likewise.
         check_values: by CRYPTO_TYPE and CRYPTO_KEY_VER, for the sandbox's explanations.
         dead_versions: state by CRYPTO_KEY_VER of what is pending, retired or unusable, for the sandbox's explanations.
         webhook_keys: the live ones, the newest first.
@@ -47,7 +47,7 @@ class Principal(msgspec.Struct, frozen=True):
 
     requestor: Requestor
     openers: dict[tuple[str, str], Opener]
-    hash_keys: dict[str, bytes]
+    hash_keys: dict[str, Mac]
     check_values: dict[tuple[str, str], str]
     dead_versions: dict[str, str]
     networks: tuple[Network, ...] = ()
@@ -191,7 +191,7 @@ class Access:
 
     def _principal(self, requestor: Requestor, keys: list[WrappedKey], keyring: Keyring) -> Principal:
         openers: dict[tuple[str, str], Opener] = {}
-        hash_keys: dict[str, bytes] = {}
+        hash_keys: dict[str, Mac] = {}
         dead_versions: dict[str, str] = {}
         check_values: dict[tuple[str, str], str] = {}
         for key in keys:
@@ -202,7 +202,7 @@ class Access:
             if entry is None:
                 continue
             if key.purpose is KeyPurpose.HASH_CRC:
-                hash_keys[key.version] = entry.secret.reveal()
+                hash_keys[key.version] = hmac_sha256(entry.secret.reveal())
             elif key.purpose is KeyPurpose.TRANSPORT and key.name in self.suites:
                 try:
                     openers[key.name, key.version] = self.suites[key.name].opener(entry.secret.reveal())

@@ -129,7 +129,7 @@ def _explain(issuer: Issuer, call: Call, notebook: _Notebook) -> None:
     notebook.step(
         6,
         "HASH_CRC",
-        lambda: issuer.check_hash(principal, message),
+        lambda: issuer.check_hash(principal, message, sealed.request_lines(message.members)),
         lambda _: [],
         known=_about_hash(principal, message),
     )
@@ -181,7 +181,7 @@ def _about_hash(principal: Principal, message: contract.Message) -> list[tuple[s
     if mode is HashMode.OFF:
         return [("mode", "off: the member is ignored")]
     text = sealed.request_text(message.members)
-    expected = sealed.hash_crc(mode, principal.hash_keys.get(message.crypto_key_ver, b""), text)
+    expected = sealed.hash_crc(mode, principal.hash_keys.get(message.crypto_key_ver, sealed.NO_KEY), text)
     return [
         ("mode", mode),
         ("canonical text", text.decode()),

@@ -255,9 +255,12 @@ class Issuer:
         self.check_requestor(principal, message, call.source)  # 4
         self._limits.take(principal.requestor)  # 5
         self.check_crypto(principal, message)
-        self.check_hash(principal, message)  # 6
+        lines = sealed.request_lines(message.members)
+        self.check_hash(principal, message, lines)  # 6
         opened = self.open_enc_data(principal, message)  # 7
-        return Prepared(principal, message, opened.pan, self.make_intent(call, principal, message, opened))
+        return Prepared(
+            principal, message, opened.pan, self.make_intent(call, principal, message, lines, opened)
+        )
 
     def check_requestor(self, principal: Principal, message: contract.Message, source: str) -> None:
         """Step 4: is the credential this requestor's, used from where it may be, and is the requestor live."""
@@ -292,15 +295,15 @@ class Issuer:
         if (message.crypto_type, version) not in principal.openers or missing_hash_key:
             raise Refusal(codes.KEY_VERSION, self._about_version(principal, message))
 
-    def check_hash(self, principal: Principal, message: contract.Message) -> None:
-        """Step 6: HASH_CRC, in constant time, before anything is decrypted."""
+    def check_hash(self, principal: Principal, message: contract.Message, lines: tuple[str, str]) -> None:
+        """Step 6: HASH_CRC, in constant time, before anything is decrypted; `lines` as `sealed.request_lines`."""
         mode = principal.requestor.hash_crc
         if mode is HashMode.OFF:
             return
         if message.hash_crc is None:
             raise Refusal(codes.HASH_WRONG, f"HASH_CRC is missing; this requestor's mode is {mode}")
-        key = principal.hash_keys.get(message.crypto_key_ver, b"")
-        expected = sealed.hash_crc(mode, key, sealed.request_text(message.members))
+        mac = principal.hash_keys.get(message.crypto_key_ver, sealed.NO_KEY)
+        expected = sealed.hash_crc(mode, mac, sealed.signed_text(lines, message))
         if not sealed.hash_crc_equal(message.hash_crc, expected):
             raise Refusal(codes.HASH_WRONG, self._about_hash(mode, message))
 
@@ -338,12 +341,12 @@ class Issuer:
             requestor_id=message.requestor_id,
             crypto_type=message.crypto_type,
             crypto_key_ver=message.crypto_key_ver,
-            cpmqr_data=binascii.b2a_base64(payload, newline=False).decode(),
+            cpmqr_data=binascii.b2a_base64(payload, newline=False),
             mapping_value=snapshot.vault.mapping_value(
                 outcome.token_id, outcome.atc, outcome.issued_at_s // SECONDS_A_DAY
             ),
             hash_mode=principal.requestor.hash_crc,
-            hash_key=principal.hash_keys.get(message.crypto_key_ver, b""),
+            hash_mac=principal.hash_keys.get(message.crypto_key_ver, sealed.NO_KEY),
         )
         return Reply(
             200,
@@ -386,7 +389,12 @@ class Issuer:
         )
 
     def make_intent(
-        self, call: Call, principal: Principal, message: contract.Message, opened: sealed.Opened
+        self,
+        call: Call,
+        principal: Principal,
+        message: contract.Message,
+        lines: tuple[str, str],
+        opened: sealed.Opened,
     ) -> IssueIntent:
         vault = self.access.current.vault
         pan_index = vault.index(opened.pan.reveal())
@@ -396,7 +404,7 @@ class Issuer:
         return IssueIntent(
             requestor_id=message.requestor_id,
             trace_no=message.trace_no,
-            digest=vault.digest(sealed.content_text(message.members, opened)),
+            digest=vault.digest(sealed.content_text(lines, opened)),
             pan_index=pan_index,
             unpredictable_number=self._entropy(UNPREDICTABLE_NUMBER_BYTES),
             issued_at_s=now_s,

@@ -98,18 +98,21 @@ class OfflineIssuer:
         issuer.check_requestor(principal, message, call.source)
         self._limits.take(principal.requestor)
         issuer.check_crypto(principal, message)
-        issuer.check_hash(principal, message)
+        lines = sealed.request_lines(message.members)
+        issuer.check_hash(principal, message, lines)
         opened = issuer.open_enc_data(principal, message)
-        return Prepared(principal, message, opened.pan, self._intent(call, message, opened))
+        return Prepared(principal, message, opened.pan, self._intent(call, message, lines, opened))
 
-    def _intent(self, call: OfflineCall, message: contract.Message, opened: sealed.Opened) -> IssueIntent:
+    def _intent(
+        self, call: OfflineCall, message: contract.Message, lines: tuple[str, str], opened: sealed.Opened
+    ) -> IssueIntent:
         vault, rules = self._issuer.access.current.vault, self._issuer.rules
         pan_index = vault.index(opened.pan.reveal())
         self._limits.take_token(call.principal.requestor, pan_index)
         return IssueIntent(
             requestor_id=message.requestor_id,
             trace_no=message.trace_no,
-            digest=vault.digest(_CONTENT_PREFIX + sealed.content_text(message.members, opened)),
+            digest=vault.digest(_CONTENT_PREFIX + sealed.content_text(lines, opened)),
             pan_index=pan_index,
             unpredictable_number=self._entropy(UNPREDICTABLE_NUMBER_BYTES),
             issued_at_s=call.now_s,

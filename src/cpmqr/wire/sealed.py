@@ -10,10 +10,11 @@ from typing import Final
 
 import msgspec
 
+from cpmqr.crypto.blocks import Mac, hmac_sha256
 from cpmqr.errors import Refusal, UnsealError
 from cpmqr.model import HashMode, TokenPan
 from cpmqr.wire import codes
-from cpmqr.wire.contract import REQUEST_MEMBERS, korean_time_s
+from cpmqr.wire.contract import REQUEST_MEMBERS, Message, korean_time_s
 
 RESPONSE_MEMBERS: Final = (
     "CPMQR_DATA",
@@ -28,7 +29,10 @@ RESPONSE_MEMBERS: Final = (
     "RSLT_TYPE",
 )  # in ascending order; MSG_ID is left out, MSG_CD stands for it
 
-_REQUEST_ORDER: Final = tuple(sorted(member.name for member in REQUEST_MEMBERS if member.name != "HASH_CRC"))
+_COVERED: Final = sorted({member.name for member in REQUEST_MEMBERS} - {"HASH_CRC", "ENC_DATA"})
+_BEFORE_ENC_DATA: Final = tuple(name for name in _COVERED if name < "ENC_DATA")
+_AFTER_ENC_DATA: Final = tuple(name for name in _COVERED if name > "ENC_DATA")
+NO_KEY: Final = hmac_sha256(b"")
 
 
 class Opened(msgspec.Struct, frozen=True, gc=False):
@@ -93,9 +97,28 @@ def read_plaintext(opened: bytes, trace_no: str) -> Opened:
     return Opened(pan, parts[1], request_at_s)
 
 
+def request_lines(members: Mapping[str, str]) -> tuple[str, str]:
+    """Give the canonical lines of a request, those before ENC_DATA's and those after it.
+
+    A line is `NAME=VALUE` and a line feed; they ascend by canonical name.
+    """
+    before = "".join([f"{name}={members[name]}\n" for name in _BEFORE_ENC_DATA if name in members])
+    return before, "".join([f"{name}={members[name]}\n" for name in _AFTER_ENC_DATA if name in members])
+
+
 def request_text(members: Mapping[str, str]) -> bytes:
-    """Give the canonical text of a request: `NAME=VALUE` and a line feed, ascending by canonical name."""
-    return "".join([f"{name}={members[name]}\n" for name in _REQUEST_ORDER if name in members]).encode()
+    """Give the canonical text of a request, which HASH_CRC covers."""
+    return _request_text(request_lines(members), members.get("ENC_DATA"))
+
+
+def signed_text(lines: tuple[str, str], message: Message) -> bytes:
+    """Give the same for a message whose lines are at hand."""
+    return _request_text(lines, message.enc_data)
+
+
+def _request_text(lines: tuple[str, str], enc_data: str | None) -> bytes:
+    before, after = lines
+    return (f"{before}{after}" if enc_data is None else f"{before}ENC_DATA={enc_data}\n{after}").encode()
 
 
 def response_text(members: Mapping[str, str]) -> bytes:
@@ -103,19 +126,21 @@ def response_text(members: Mapping[str, str]) -> bytes:
     return "".join([f"{name}={members[name]}\n" for name in RESPONSE_MEMBERS if name in members]).encode()
 
 
-def content_text(members: Mapping[str, str], opened: Opened) -> bytes:
-    """Give what makes two requests the same (contract §5): canonical members and plaintext, not the ciphertext."""
-    kept = "".join(
-        [f"{name}={members[name]}\n" for name in _REQUEST_ORDER if name in members and name != "ENC_DATA"]
-    )
-    return f"{kept}{opened.pan.reveal()}|{opened.request_time}".encode()
+def content_text(lines: tuple[str, str], opened: Opened) -> bytes:
+    """Give what makes two requests the same (contract §5): canonical lines and plaintext, not the ciphertext."""
+    before, after = lines
+    return f"{before}{after}{opened.pan.reveal()}|{opened.request_time}".encode()
 
 
-def hash_crc(mode: HashMode, key: bytes, text: bytes) -> str:
-    """Compute HASH_CRC over a canonical text: Base64 of 32 bytes; "" where the mode is off."""
+def hash_crc(mode: HashMode, mac: Mac, text: bytes) -> str:
+    """Compute HASH_CRC over a canonical text: Base64 of 32 bytes; "" where the mode is off.
+
+    Args:
+        mac: HMAC-SHA-256 under the requestor's key; `NO_KEY` where the mode needs none.
+    """
     if mode is HashMode.OFF:
         return ""
-    digest = hashlib.sha256(text).digest() if mode is HashMode.SHA256 else hmac.digest(key, text, "sha256")
+    digest = mac(text) if mode is HashMode.HMAC_SHA256 else hashlib.sha256(text).digest()
     return binascii.b2a_base64(digest, newline=False).decode()
 
 

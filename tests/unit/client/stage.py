@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from cpmqr.client import Gateway, HashCrc, Transport
+from cpmqr.crypto.blocks import hmac_sha256
 from cpmqr.model import HashMode
 from cpmqr.wire import envelope, sealed
 
@@ -164,7 +165,9 @@ def success_members(**changes: str | None) -> dict[str, str]:
     }
     kept = {name: value for name, value in members.items() if value is not None}
     if "HASH_CRC" not in changes:
-        kept["HASH_CRC"] = sealed.hash_crc(HashMode.HMAC_SHA256, HASH_KEY, sealed.response_text(kept))
+        kept["HASH_CRC"] = sealed.hash_crc(
+            HashMode.HMAC_SHA256, hmac_sha256(HASH_KEY), sealed.response_text(kept)
+        )
     return kept
 
 

@@ -9,6 +9,7 @@ import json
 
 import pytest
 
+from cpmqr.crypto.blocks import hmac_sha256
 from cpmqr.model import HashMode
 from cpmqr.wire import answer, sealed
 from cpmqr.wire.codes import CODES
@@ -35,10 +36,10 @@ def success(mode: HashMode) -> dict[str, str]:
         requestor_id="42000000066",
         crypto_type="01",
         crypto_key_ver="00",
-        cpmqr_data="hQVDUFYwMQ==",
+        cpmqr_data=b"hQVDUFYwMQ==",
         mapping_value="0123456789ABCDEF0123456789ABCDEF01234567",
         hash_mode=mode,
-        hash_key=KEY,
+        hash_mac=hmac_sha256(KEY),
     )
     return response_of(body)
 
@@ -120,4 +121,4 @@ def test_a_refusal_without_a_cause_has_the_fixed_text_alone() -> None:
 def test_the_answers_canonical_text_is_the_one_that_the_general_function_gives() -> None:
     response = success(HashMode.HMAC_SHA256)
     text = sealed.response_text(response)
-    assert response["HASH_CRC"] == sealed.hash_crc(HashMode.HMAC_SHA256, KEY, text)
+    assert response["HASH_CRC"] == sealed.hash_crc(HashMode.HMAC_SHA256, hmac_sha256(KEY), text)

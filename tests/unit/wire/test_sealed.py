@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cpmqr.crypto.blocks import hmac_sha256
 from cpmqr.errors import Refusal, UnsealError
 from cpmqr.model import HashMode
 from cpmqr.wire import sealed
@@ -38,7 +39,7 @@ def test_canonical_text_and_hash_crc_are_those_of_the_examples(example: dict[str
     text = text_of(example["members"])
     assert text == example["canonical_text"].encode()
     key = bytes.fromhex(example["key_hex"] or "")
-    assert sealed.hash_crc(HashMode(example["mode"]), key, text) == example["hash_crc"]
+    assert sealed.hash_crc(HashMode(example["mode"]), hmac_sha256(key), text) == example["hash_crc"]
     assert sealed.hash_crc_equal(example["hash_crc"], example["hash_crc"])
 
 
@@ -65,7 +66,7 @@ def test_every_canonical_member_but_hash_crc_is_covered() -> None:
 
 
 def test_hash_crc_is_empty_where_the_mode_is_off() -> None:
-    assert sealed.hash_crc(HashMode.OFF, b"key", b"text") == ""
+    assert sealed.hash_crc(HashMode.OFF, sealed.NO_KEY, b"text") == ""
 
 
 @pytest.mark.parametrize("sent", ["", "O3ZFmBhQdzuZ+kIf9jmQ74h8Ziv+t0nlW2vQXymQllE", "가나다", "x" * 10_000])
@@ -154,19 +155,27 @@ def test_what_is_not_the_one_padded_base64_of_its_bytes_does_not_open(enc_data: 
 def test_the_content_of_a_retry_is_the_same_though_its_ciphertext_and_hash_crc_differ() -> None:
     opened = sealed.read_plaintext(sealed.plaintext(PAN, TIME, TRACE), TRACE)
     members = dict(VECTORS["hash_crc"][0]["members"])
-    text = sealed.content_text(members, opened)
-    assert sealed.content_text({**members, "ENC_DATA": "x", "HASH_CRC": "y"}, opened) == text
+    text = sealed.content_text(sealed.request_lines(members), opened)
+    assert (
+        sealed.content_text(sealed.request_lines({**members, "ENC_DATA": "x", "HASH_CRC": "y"}), opened)
+        == text
+    )
     for name in members.keys() - {"ENC_DATA"}:
-        assert sealed.content_text({**members, name: "other"}, opened) != text, name
-        assert sealed.content_text({key: members[key] for key in members if key != name}, opened) != text, (
-            name
-        )
+        assert sealed.content_text(sealed.request_lines({**members, name: "other"}), opened) != text, name
+        assert (
+            sealed.content_text(
+                sealed.request_lines({key: members[key] for key in members if key != name}), opened
+            )
+            != text
+        ), name
 
 
 def test_the_content_differs_by_pan_and_by_request_time() -> None:
     members = VECTORS["hash_crc"][0]["members"]
     texts = {
-        sealed.content_text(members, sealed.read_plaintext(sealed.plaintext(pan, time, TRACE), TRACE))
+        sealed.content_text(
+            sealed.request_lines(members), sealed.read_plaintext(sealed.plaintext(pan, time, TRACE), TRACE)
+        )
         for pan in (PAN, "4222222222222")
         for time in (TIME, "20261123090001")
     }
