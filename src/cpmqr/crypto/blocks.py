@@ -105,12 +105,11 @@ def mac_algorithm_3(key: bytes, data: bytes, *, padding: int = 2) -> bytes:
         padded = pad_method_1(data, TDES_BLOCK_BYTES)
     else:
         raise ConfigError(f"padding method {padding}: 1 and 2 are the ones there are")
-    key_1 = key[:8]
-    mode = _TDES_CBC
+    key_1, last = key[:8], padded[-8:]
     if len(padded) > TDES_BLOCK_BYTES:
         chained = Cipher(TripleDES(key_1 * 3), _TDES_CBC).encryptor().update(padded[:-8])
-        mode = CBC(chained[-8:])  # CBC's own first step is the xor with the last block
-    return Cipher(TripleDES(key + key_1), mode).encryptor().update(padded[-8:])
+        last = (int.from_bytes(chained[-8:]) ^ int.from_bytes(last)).to_bytes(8)
+    return Cipher(TripleDES(key + key_1), _ECB).encryptor().update(last)
 
 
 def aes_cmac(key: bytes, data: bytes) -> bytes:

@@ -27,7 +27,6 @@ from cpmqr.emv.layout import CARD_FIELDS, ISSUE_FIELDS
 from cpmqr.emv.tlv import length_octets
 from cpmqr.emv.track2 import TRACK2_BYTES_MAX
 from cpmqr.errors import EncodeError
-from cpmqr.model import ATC_MAX
 
 __all__ = ["CardData", "CompiledProfile", "Node", "Piece"]
 
@@ -110,8 +109,11 @@ class CompiledProfile:
         """
         if self._scheme is None:
             return self.encode(card, atc, unpredictable_number, issued_at, dki)
-        arqc = self.expected_cryptogram(encrypt, card, atc, unpredictable_number, issued_at, dki)
-        return self.encode(card, atc, unpredictable_number, issued_at, dki, arqc)
+        template = self._templates.get((card.shape, issued_at, dki)) or self._template(card, issued_at, dki)
+        values = template.values(card, atc, unpredictable_number)
+        data = b"".join(template.signed(values))
+        arqc = generate_arqc(encrypt, card.pan, card.psn, atc, data, self._scheme)
+        return b"".join(template.payload((*values[:_CRYPTOGRAM_AT], arqc, *values[_CRYPTOGRAM_AT + 1 :])))
 
     def encode(
         self,
@@ -130,16 +132,9 @@ class CompiledProfile:
             EncodeError: a value does not fit its place.
         """
         template = self._templates.get((card.shape, issued_at, dki)) or self._template(card, issued_at, dki)
-        if len(unpredictable_number) != 4 or len(cryptogram) != self._cryptogram_bytes:
+        if len(cryptogram) != self._cryptogram_bytes:
             raise _wrong_width()
-        try:
-            counter = atc.to_bytes(2)
-        except OverflowError:
-            raise _wrong_width() from None
-        variables = (counter, unpredictable_number, card.track2, card.psn_bytes, cryptogram)
-        if template.runs:
-            return b"".join(template.payload(variables + template.run_bytes(card) + template.constants))
-        return b"".join(template.payload(variables + template.constants))
+        return b"".join(template.payload(template.values(card, atc, unpredictable_number, cryptogram)))
 
     def expected_cryptogram(
         self,
@@ -156,10 +151,7 @@ class CompiledProfile:
         """
         scheme = self._need_scheme()
         template = self._templates.get((card.shape, issued_at, dki)) or self._template(card, issued_at, dki)
-        if not 0 <= atc <= ATC_MAX or len(unpredictable_number) != 4:
-            raise _wrong_width()
-        variables = (atc.to_bytes(2), unpredictable_number, card.track2, card.psn_bytes, b"")
-        data = b"".join(template.signed(variables + template.run_bytes(card) + template.constants))
+        data = b"".join(template.signed(template.values(card, atc, unpredictable_number)))
         return generate_arqc(encrypt, card.pan, card.psn, atc, data, scheme)
 
     def cryptogram_over(
@@ -223,6 +215,7 @@ _Part = bytes | str | _Run
 # Variables that nearly every layout has, in the order in which `CompiledProfile` lines them up. Runs come after
 # them, constants last: so a variable's place depends on nothing.
 _VARIABLES: Final = ("atc", "unpredictable_number", "track2", "psn", "cryptogram")
+_CRYPTOGRAM_AT: Final = _VARIABLES.index("cryptogram")
 _Picker = Callable[[tuple[bytes, ...]], tuple[bytes, ...]]
 
 
@@ -284,8 +277,20 @@ class _Template:
         self.signed = signed
         self.runs = runs
 
-    def run_bytes(self, card: CardData) -> tuple[bytes, ...]:
-        return tuple([a2b_hex(text % fields(card)) for text, fields in self.runs])
+    def values(
+        self, card: CardData, atc: int, unpredictable_number: bytes, cryptogram: bytes = b""
+    ) -> tuple[bytes, ...]:
+        """Line up what `payload` and `signed` pick from."""
+        try:
+            counter = atc.to_bytes(2)
+        except OverflowError:
+            raise _wrong_width() from None
+        if len(unpredictable_number) != 4:
+            raise _wrong_width()
+        variables = (counter, unpredictable_number, card.track2, card.psn_bytes, cryptogram)
+        if not self.runs:
+            return variables + self.constants
+        return (*variables, *[a2b_hex(text % fields(card)) for text, fields in self.runs], *self.constants)
 
 
 def _order(

@@ -16,18 +16,14 @@ Scope = MutableMapping[str, Any]
 Watch = Callable[[Call, Reply, float, Scope], None]
 """Told of each request and reply, and how many seconds it took."""
 
+_Header = tuple[bytes, bytes]
 _CONTENT_TYPE: Final = (b"content-type", b"application/json; charset=utf-8")
 _NO_STORE: Final = (b"cache-control", b"no-store")
 
 
-def answer_headers(reply: Reply) -> list[tuple[bytes, bytes]]:
+def answer_headers(reply: Reply) -> list[_Header]:
     """Give the headers that go with a reply's body."""
-    headers = [_CONTENT_TYPE, (b"content-length", b"%d" % len(reply.body)), _NO_STORE]
-    if reply.retry_after_s is not None:
-        headers.append((b"retry-after", b"%d" % reply.retry_after_s))
-    if reply.incident:
-        headers.append((b"x-incident-id", reply.incident.encode()))
-    return headers
+    return _headers(len(reply.body), reply.retry_after_s, reply.incident)
 
 
 def answer_bytes(reply: Reply, date: bytes, *, close: bool = False) -> bytes:
@@ -36,14 +32,29 @@ def answer_bytes(reply: Reply, date: bytes, *, close: bool = False) -> bytes:
     Args:
         date: for the header of that name. close: the connection ends after it.
     """
-    lines = [_status_line(reply.http_status), b"date: " + date]
-    lines += [b"%b: %b" % header for header in answer_headers(reply)]
+    to_date, from_date = _head(
+        reply.http_status, len(reply.body), reply.retry_after_s, reply.incident, close=close
+    )
+    return b"".join((to_date, date, from_date, reply.body))
+
+
+@lru_cache(maxsize=256)  # QRs of one profile are of one length
+def _head(
+    status: int, length: int, retry_after_s: int | None, incident: str, *, close: bool
+) -> tuple[bytes, bytes]:
+    """Give an answer's head, cut where the date goes in."""
+    headers = _headers(length, retry_after_s, incident)
     if close:
-        lines.append(b"connection: close")
-    lines += (b"", reply.body)
-    return b"\r\n".join(lines)
+        headers.append((b"connection", b"close"))
+    lines = [b"%b: %b" % header for header in headers]
+    status_line = b"HTTP/1.1 %d %b" % (status, HTTPStatus(status).phrase.encode())
+    return status_line + b"\r\ndate: ", b"\r\n".join([b"", *lines, b"", b""])
 
 
-@lru_cache(maxsize=64)
-def _status_line(status: int) -> bytes:
-    return b"HTTP/1.1 %d %b" % (status, HTTPStatus(status).phrase.encode())
+def _headers(length: int, retry_after_s: int | None, incident: str) -> list[_Header]:
+    headers = [_CONTENT_TYPE, (b"content-length", b"%d" % length), _NO_STORE]
+    if retry_after_s is not None:
+        headers.append((b"retry-after", b"%d" % retry_after_s))
+    if incident:
+        headers.append((b"x-incident-id", incident.encode()))
+    return headers

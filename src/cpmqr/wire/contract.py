@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
+from operator import call
 from typing import Final
 
 import msgspec
@@ -44,17 +45,17 @@ class Member(msgspec.Struct, frozen=True):
 
     name: str
     rule: str
-    ok: Callable[[str], bool]
+    ok: Callable[[str], object]
     required: bool = False
     other: str = ""
     code: str = codes.MEMBER_WRONG
 
 
-def _digits(count: int) -> Callable[[str], bool]:
-    return lambda value: len(value) == count and value.isascii() and value.isdigit()
+def _digits(count: int) -> Callable[[str], object]:
+    return re.compile(f"[0-9]{{{count}}}").fullmatch
 
 
-def _one_of(*allowed: str) -> Callable[[str], bool]:
+def _one_of(*allowed: str) -> Callable[[str], object]:
     return frozenset(allowed).__contains__
 
 
@@ -142,6 +143,7 @@ _ROWS: Final = {
     for spelling in (member.name, member.other)
     if spelling
 }
+_UNKNOWN: Final[tuple[str, Callable[[str], object]]] = ("", lambda value: True)
 _REQUIRED: Final = frozenset(member.name for member in REQUEST_MEMBERS if member.required)
 DNF_DV_DOMESTIC: Final = ("", "1")  # DNF_DV for the token's own profile
 
@@ -175,20 +177,9 @@ def read_message(envelope: Envelope, dnf_values: Collection[str] = ()) -> Messag
         Refusal: 1002 for the first that is missing, then 1003 for the first whose value is wrong, then 1004 and
             1005 for MSG_CD and MSG_VER. The cause names the member and the rule, never the value.
     """
-    members: dict[str, str] = {}
-    good = not any(name in _ROWS for name in envelope.not_strings)
-    for sent_as, value in envelope.members.items():
-        row = _ROWS.get(sent_as)
-        if row is not None:
-            name, ok = row
-            if not ok(value) or members.setdefault(name, value) != value:
-                good = False
-    dnf_dv = members.get("DNF_DV", "")
-    if (
-        not good
-        or not members.keys() >= _REQUIRED
-        or (dnf_dv not in DNF_DV_DOMESTIC and dnf_dv not in dnf_values)
-    ):
+    members = _good_members(envelope)
+    dnf_dv = "" if members is None else members.get("DNF_DV", "")
+    if members is None or (dnf_dv not in DNF_DV_DOMESTIC and dnf_dv not in dnf_values):
         raise _first_fault(envelope, dnf_values)
     return Message(
         members["REQUESTOR_ID"],
@@ -201,6 +192,45 @@ def read_message(envelope: Envelope, dnf_values: Collection[str] = ()) -> Messag
         members.get("APP_DV", ""),
         members,
     )
+
+
+def _good_members(envelope: Envelope) -> dict[str, str] | None:
+    """Give the known members under their canonical names; None where one is missing or wrong."""
+    shape = _shape(tuple(envelope.members))
+    if shape is None or envelope.not_strings.keys() & _ROWS.keys():
+        return None
+    values = envelope.members.values()
+    if not all(map(call, shape.checks, values)):
+        return None
+    if shape.names is None:
+        return envelope.members
+    members: dict[str, str] = {}
+    for name, value in zip(shape.names, values, strict=True):
+        if name and members.setdefault(name, value) != value:
+            return None  # both spellings, and two values
+    return members
+
+
+class _Shape(msgspec.Struct, frozen=True):
+    """What follows from the names of a request's members alone, in the order in which they were sent.
+
+    Attributes:
+        names: canonical, "" for one that is not known; None where all were sent under their canonical names.
+        checks: one for each member.
+    """
+
+    names: tuple[str, ...] | None
+    checks: tuple[Callable[[str], object], ...]
+
+
+@lru_cache(maxsize=256)  # a wallet sends the same names each time
+def _shape(sent_as: tuple[str, ...]) -> _Shape | None:
+    """Give the shape of a request; None where a required member is missing."""
+    rows = [_ROWS.get(name, _UNKNOWN) for name in sent_as]
+    names = tuple(name for name, _ in rows)
+    if not set(names) >= _REQUIRED:
+        return None
+    return _Shape(None if names == sent_as else names, tuple(ok for _, ok in rows))
 
 
 def _first_fault(envelope: Envelope, dnf_values: Collection[str]) -> Refusal:

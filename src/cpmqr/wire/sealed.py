@@ -5,7 +5,9 @@ from __future__ import annotations
 import binascii
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from operator import itemgetter
 from typing import Final
 
 import msgspec
@@ -30,8 +32,6 @@ RESPONSE_MEMBERS: Final = (
 )  # in ascending order; MSG_ID is left out, MSG_CD stands for it
 
 _COVERED: Final = sorted({member.name for member in REQUEST_MEMBERS} - {"HASH_CRC", "ENC_DATA"})
-_BEFORE_ENC_DATA: Final = tuple(name for name in _COVERED if name < "ENC_DATA")
-_AFTER_ENC_DATA: Final = tuple(name for name in _COVERED if name > "ENC_DATA")
 NO_KEY: Final = hmac_sha256(b"")
 
 
@@ -102,8 +102,26 @@ def request_lines(members: Mapping[str, str]) -> tuple[str, str]:
 
     A line is `NAME=VALUE` and a line feed; they ascend by canonical name.
     """
-    before = "".join([f"{name}={members[name]}\n" for name in _BEFORE_ENC_DATA if name in members])
-    return before, "".join([f"{name}={members[name]}\n" for name in _AFTER_ENC_DATA if name in members])
+    before, after = _line_writers(tuple(members))
+    return before(members), after(members)
+
+
+_LineWriter = Callable[[Mapping[str, str]], str]
+
+
+@lru_cache(maxsize=256)  # a wallet sends the same names each time
+def _line_writers(sent: tuple[str, ...]) -> tuple[_LineWriter, _LineWriter]:
+    before = [name for name in _COVERED if name in sent and name < "ENC_DATA"]
+    after = [name for name in _COVERED if name in sent and name > "ENC_DATA"]
+    return _line_writer(before), _line_writer(after)
+
+
+def _line_writer(names: Sequence[str]) -> _LineWriter:
+    if not names:
+        return lambda members: ""
+    template = "".join([f"{name}=%s\n" for name in names])
+    values_of = itemgetter(*names)
+    return lambda members: template % values_of(members)
 
 
 def request_text(members: Mapping[str, str]) -> bytes:
