@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import load, machine
-from benchmarks.requests import prepare, wallet_requests
+from benchmarks.requests import prepare, wallet_requests, write_settings
 
 ANSWER_BYTES = 640  # about what a QR's answer has
 REQUESTS_A_SECOND_MAX = 25_000  # how many to make ahead for each second of a run
@@ -30,8 +30,7 @@ def measure(
     with tempfile.TemporaryDirectory(prefix="cpmqr-bench-") as folder:
         data = Path(folder)
         file, pans = prepare(data, tokens, profile)
-        config = data / "bench.toml"
-        config.write_text(f"[logging]\nissues = {str(issues_logged).lower()}\n", encoding="utf-8")
+        config = write_settings(data, profile, issues_logged=issues_logged)
         arguments = [
             "serve",
             "--data",

@@ -24,7 +24,7 @@ from typing import Any
 
 from benchmarks import database, load, machine
 from benchmarks.issue import ANSWER_BYTES
-from benchmarks.requests import prepare, wallet_requests
+from benchmarks.requests import prepare, wallet_requests, write_settings
 
 REQUESTS_A_SECOND_MAX = 25_000  # how many to make ahead for each second of a run
 WARM_UP_S = 2.0
@@ -88,8 +88,7 @@ class Bench:
         self._folder = folder
         self._cores = sorted(os.sched_getaffinity(0))
         self._file, self._pans = prepare(folder, plan.tokens, plan.profile, postgres.url)
-        self._config = folder / "bench.toml"
-        self._config.write_text(f"[logging]\nissues = {str(plan.issues_logged).lower()}\n", encoding="utf-8")
+        self._config = write_settings(folder, plan.profile, issues_logged=plan.issues_logged)
         postgres.execute(*(each.format(tokens=plan.tokens) for each in _TABLES))
 
     def measure(self, *, workers: int, pinned: bool) -> dict[str, Any]:

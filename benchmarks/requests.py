@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import binascii
+import importlib.resources
+import json
 import os
 import time
 from collections.abc import Sequence
@@ -15,15 +17,20 @@ from cpmqr.crypto.blocks import hmac_sha256
 from cpmqr.crypto.suites import DEFAULT_CRYPTO_TYPES, find_suite
 from cpmqr.keys.keyring import Keyring
 from cpmqr.keys.vault import Vault
-from cpmqr.model import HashMode
+from cpmqr.model import HashMode, KeyPurpose
 from cpmqr.server import wiring
 from cpmqr.server.settings import Settings, Storage
 from cpmqr.service.issue import korean_text
+from cpmqr.service.key_admin import KeyAdmin
+from cpmqr.service.key_names import KeyName
 from cpmqr.service.tokens import BinRange, Provisioned, TokenOrder, TokenRules, Tokens
 from cpmqr.store.base import Actor
 from cpmqr.wire import envelope, sealed
 
 CHUNK = 500  # as many as one call takes
+AES_PROFILE = (
+    "bc-domestic-aes"  # the built-in one with EMV's AES cryptogram: two keyed ciphers in place of three
+)
 
 
 def prepare(
@@ -43,6 +50,10 @@ async def _prepare(
     await store.upgrade()
     await sandbox.seed(store, kek, data, "http://127.0.0.1:0", now_s)
     file = sandbox.read(data / sandbox.FILE_NAME)
+    if profile == AES_PROFILE:
+        keys = KeyAdmin(store, kek, master_key_algorithms={AES_PROFILE: "aes-128"})
+        name = KeyName(KeyPurpose.ISSUER_MASTER, AES_PROFILE)
+        await keys.generate(Actor("benchmark", "cli"), name, now_s, activate=True)
     vault = Vault(Keyring.open((await store.directory()).keys, kek))
     rules = TokenRules((file.requestor_id,), (profile,), (BinRange("535020"),))
     order = TokenOrder(file.requestor_id, "3012", psn="02", profile=profile)
@@ -53,6 +64,34 @@ async def _prepare(
         pans += [one.pan.reveal() for one in made if isinstance(one, Provisioned)]
     await store.close()
     return file, pans
+
+
+def profile_files(data: Path, profile: str) -> tuple[str, ...]:
+    """Write the file of a profile that is not built in; what `[issuing] profile_files` has to name."""
+    if profile != AES_PROFILE:
+        return ()
+    text = (importlib.resources.files("cpmqr.emv") / "profiles" / "bc-domestic.toml").read_text("utf-8")
+    for old, new in (
+        ('name = "bc-domestic"', f'name = "{AES_PROFILE}"'),
+        ('algorithm = "tdes"\noption = "a"', 'algorithm = "aes"\noption = "c"'),
+        ("\npadding = 2", ""),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    file = data / f"{AES_PROFILE}.toml"
+    file.write_text(text, "utf-8")
+    return (str(file),)
+
+
+def write_settings(data: Path, profile: str, *, issues_logged: bool) -> Path:
+    """Write a gateway's configuration for a measurement."""
+    file = data / "bench.toml"
+    file.write_text(
+        f"[logging]\nissues = {str(issues_logged).lower()}\n"
+        f"[issuing]\nprofile_files = {json.dumps(profile_files(data, profile))}\n",
+        "utf-8",
+    )
+    return file
 
 
 def wallet_requests(

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from benchmarks.requests import prepare, wallet_requests
+from benchmarks.requests import prepare, profile_files, wallet_requests
 from cpmqr import sandbox
 from cpmqr.model import Role
 from cpmqr.server import observe, wiring
-from cpmqr.server.settings import Settings, Storage
+from cpmqr.server.settings import Issuing, Settings, Storage
 from cpmqr.service.issue import Call, Prepared
 from cpmqr.store.base import Issued
 from cpmqr.wire import contract, envelope, sealed
@@ -36,7 +36,8 @@ ROUNDS = 7
 async def measure(folder: Path, profile: str) -> dict[str, float]:
     """Time each step over the same calls."""
     file, pans = await asyncio.to_thread(prepare, folder, 2_000, profile)
-    settings = Settings(sandbox=True, storage=Storage(data=str(folder)))
+    issuing = Issuing(profile_files=profile_files(folder, profile))
+    settings = Settings(sandbox=True, storage=Storage(data=str(folder)), issuing=issuing)
     store = wiring.open_store(settings)
     gateway = wiring.Gateway(settings, store, sandbox.kek(folder))
     await gateway.access.refresh()
