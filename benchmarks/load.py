@@ -53,16 +53,18 @@ class _Connection(asyncio.Protocol):
         self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
-        self._buffer = self._buffer + data if self._buffer else data
-        head, found, rest = self._buffer.partition(b"\r\n\r\n")
-        if not found:
-            return
-        at = head.lower().find(b"content-length: ")
-        length = int(head[at + 16 :].split(b"\r", 1)[0])
-        if len(rest) < length:
+        if self._buffer:
+            data = self._buffer + data
+        end = data.find(b"\r\n\r\n")
+        at = data.find(b"content-length: ", 0, end)
+        if at < 0:
+            at = data.lower().find(b"content-length: ", 0, end)
+        body = end + 4
+        if end < 0 or len(data) - body < int(data[at + 16 : data.index(b"\r", at)]):
+            self._buffer = data
             return
         self._buffer = b""
-        self._feed.answered(int(head[9:12]), time.perf_counter() - self._sent_at, rest)
+        self._feed.answered(int(data[9:12]), time.perf_counter() - self._sent_at, data[body:])
         self._next()
 
     def connection_lost(self, exc: Exception | None) -> None:
