@@ -10,6 +10,8 @@ from typing import cast
 
 import uvloop
 
+from benchmarks.machine import no_collections
+
 
 @dataclass
 class Run:
@@ -119,7 +121,8 @@ def drive(
         seconds: no request is sent after so long. again: start anew when the requests run out (they repeat then).
     """
     feed = _Feed(requests, seconds, again=again)
-    took = uvloop.run(_drive(port, feed, connections))
+    with no_collections():
+        took = uvloop.run(_drive(port, feed, connections))
     return Run(took, sorted(feed.latencies), feed.statuses)
 
 

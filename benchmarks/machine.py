@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import platform
 import socket
@@ -19,6 +20,17 @@ def pin(core: int) -> None:
     """Keep this process on one core, where the system lets it."""
     if hasattr(os, "sched_setaffinity") and len(os.sched_getaffinity(0)) > core:
         os.sched_setaffinity(0, {core})
+
+
+@contextlib.contextmanager
+def no_collections() -> Iterator[None]:
+    """Keep this process's garbage collector still: a client that pauses makes its server look slow."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def free_port() -> int:

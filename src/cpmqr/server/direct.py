@@ -16,7 +16,7 @@ from typing import Protocol
 from cpmqr.server.observe import Observer
 from cpmqr.server.paygw import PAYGW_PATH, Scope, Watch
 from cpmqr.server.plain import Headers, PlainRequest
-from cpmqr.service.issue import Call, Reply
+from cpmqr.service.issue import Call, Issuer, Reply
 
 Done = Callable[[Reply | None], None]
 Begin = Callable[[Call, Done], None]
@@ -44,27 +44,34 @@ class Direct:
     """Serves plain requests.
 
     Args:
-        begin: the main job, `Issuer.begin`. traced: the same with a span around it, which needs the headers.
+        issuer: the main job. traced: its `begin` with a span around it, which needs the headers.
         now: seconds since the Unix epoch. watch: as `GatewayApp` has it.
     """
 
     def __init__(
         self,
-        begin: Begin,
+        issuer: Issuer,
         observer: Observer,
         now: Callable[[], float],
         watch: Watch | None = None,
         traced: TracedBegin | None = None,
     ) -> None:
-        self._begin = begin
+        self._issuer = issuer
         self._observer = observer
         self._now = now
         self._watch = watch
         self._traced = traced
+        self._turned_away: list[Connection] = []
         self._answers: list[tuple[Call, Headers, Connection, float, Reply | None]] = []
+        self._is_sending = False
 
     def take(self, request: PlainRequest, connection: Connection) -> None:
-        """Serve a whole request; the connection is told its answer, perhaps at once."""
+        """Serve a whole request; the connection is told its answer, in this round of the event loop or later."""
+        refusal = self._issuer.turn_away()
+        if refusal is not None:
+            self._turned_away.append(connection)
+            self._send_soon()
+            return
         client = connection.client
         call = Call(
             request.body,
@@ -74,38 +81,54 @@ class Direct:
             source="" if client is None else client[0],
             alive=connection.is_open,
         )
-        done = partial(self._done, call, request.head.headers, connection, time.perf_counter())
+        headers = request.head.headers
+        done = partial(self._done, call, headers, connection, time.perf_counter())
         if self._traced is None:
-            self._begin(call, done)
+            self._issuer.begin(call, done)
         else:
-            self._traced(call, done, request.head.headers)
+            self._traced(call, done, headers)
 
     def _done(
         self, call: Call, headers: Headers, connection: Connection, started: float, reply: Reply | None
     ) -> None:
-        if not self._answers:
-            # What one round of the event loop has answered is sent in one go, then counted and logged. Sent one by one
-            # each answer would wake its reader, who would be asleep again before the next: twice the system's time.
-            asyncio.get_running_loop().call_soon(self._send)
         self._answers.append((call, headers, connection, started, reply))
+        self._send_soon()
+
+    def _send_soon(self) -> None:
+        # What one round of the event loop has answered is sent in one go, then counted and logged. Sent one by one
+        # each answer would wake its reader, who would be asleep again before the next: twice the system's time.
+        if not self._is_sending:
+            self._is_sending = True
+            asyncio.get_running_loop().call_soon(self._send)
 
     def _send(self) -> None:
+        self._is_sending = False
+        turned_away, self._turned_away = self._turned_away, []
         answers, self._answers = self._answers, []
+        refusal = self._issuer.turned_away
+        for connection in turned_away:
+            self._answer(connection, refusal)
         for _, _, connection, _, reply in answers:
-            connection.answer(reply)
+            self._answer(connection, reply)
+        if turned_away:
+            self._observer.turned_away(refusal, len(turned_away))
         now = time.perf_counter()
-        answered = [
-            (reply, now - started, call.skew_s) for call, _, _, started, reply in answers if reply is not None
+        told = [
+            (call, headers, connection, reply, now - started)
+            for call, headers, connection, started, reply in answers
+            if reply is not None
         ]
-        self._observer.answered(answered)
-        if self._watch is None:
-            return
-        for call, headers, connection, started, reply in answers:
-            if reply is not None:
-                scope: Scope = {
-                    "method": "POST",
-                    "path": PAYGW_PATH,
-                    "client": connection.client,
-                    "headers": headers,
-                }
-                self._watch(call, reply, now - started, scope)
+        self._observer.answered([(reply, seconds, call.skew_s) for call, _, _, reply, seconds in told])
+        if self._watch is not None:
+            for call, headers, connection, reply, seconds in told:
+                self._watch(call, reply, seconds, _scope(connection, headers))
+
+    def _answer(self, connection: Connection, reply: Reply | None) -> None:
+        try:
+            connection.answer(reply)
+        except Exception as error:  # one connection's trouble must not keep the others from their answers
+            self._observer.incident("an answer could not be sent", error)
+
+
+def _scope(connection: Connection, headers: Headers) -> Scope:
+    return {"method": "POST", "path": PAYGW_PATH, "client": connection.client, "headers": headers}

@@ -139,8 +139,13 @@ class Observer:
             metrics.by_code[codes.OK].inc(len(issued))
             self._issued(issued)
 
-    def _refused(self, reply: Reply, seconds: float) -> None:
-        more = self._held_back(reply.rslt_cd)
+    def turned_away(self, reply: Reply, count: int) -> None:
+        """Count so many that were refused unread, at once and alike, and log that there were some."""
+        self.metrics.by_code[reply.rslt_cd].inc(count)
+        self._refused(reply, 0.0, count)
+
+    def _refused(self, reply: Reply, seconds: float, count: int = 1) -> None:
+        more = self._held_back(reply.rslt_cd, count)
         if more is None:
             return
         log = self._log.error if reply.rslt_cd in _FAULTS else self._log.info
@@ -154,8 +159,8 @@ class Observer:
             ms=round(seconds * 1000, 2),
         )
 
-    def _held_back(self, rslt_cd: str) -> int | None:
-        """Tell how many lines like this one were left out before it; None where it is left out too.
+    def _held_back(self, rslt_cd: str, count: int) -> int | None:
+        """Tell how many lines like this one were left out, of these and before them; None where it is left out too.
 
         An overload consists of refusals: a line for each of them would be a good part of its load.
         """
@@ -164,10 +169,10 @@ class Observer:
         now = time.monotonic()
         next_at, left_out = self._overload_lines.get(rslt_cd, (now, 0))
         if now < next_at:
-            self._overload_lines[rslt_cd] = next_at, left_out + 1
+            self._overload_lines[rslt_cd] = next_at, left_out + count
             return None
         self._overload_lines[rslt_cd] = now + OVERLOAD_LINE_EVERY_S, 0
-        return left_out
+        return left_out + count - 1
 
     def _issued(self, issued: Sequence[tuple[Reply, float]]) -> None:
         now = time.time()

@@ -211,6 +211,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if not self.parser.should_upgrade():
             super().on_headers_complete()
+            if self._ends:  # begun the direct way, told to end, and then too unusual for it
+                self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         self._held_back_bytes = 0

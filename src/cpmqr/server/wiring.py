@@ -184,12 +184,12 @@ class Gateway:
             )
         else:
             others = make_routes(lifecycle, self.observer, routes)
-        tracing, begin = self._tracing, self.issuer.begin
+        tracing, issuer = self._tracing, self.issuer
         if tracing is None:
-            app = GatewayApp(self.issuer, others, self.observer, time.time, watch)
-            return app, Direct(begin, self.observer, time.time, watch)
-        app = GatewayApp(self.issuer, others, self.observer, time.time, tracing.noting(watch))
-        direct = Direct(begin, self.observer, time.time, watch, tracing.beginning(begin))
+            app = GatewayApp(issuer, others, self.observer, time.time, watch)
+            return app, Direct(issuer, self.observer, time.time, watch)
+        app = GatewayApp(issuer, others, self.observer, time.time, tracing.noting(watch))
+        direct = Direct(issuer, self.observer, time.time, watch, tracing.beginning(issuer.begin))
         return tracing.watching(app), direct
 
     async def start(self) -> None:

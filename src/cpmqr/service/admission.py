@@ -7,7 +7,7 @@ answered in about the time that a transaction takes, and that the event loop com
 sockets too, where nobody sees them. When nobody has been refused for a while, all is as before.
 
 Whoever is refused is told at once, before anything of its request is read: an overload consists of refusals
-(`server/door.py`). See docs/decisions/overload.md.
+(`server/direct.py`). See docs/decisions/overload.md.
 """
 
 from __future__ import annotations
@@ -91,6 +91,7 @@ class Admission:
             self._end_overload()
             return self.in_flight < self.limit
         self.overloaded = True
+        self._refused_at = now  # before those leave who are refused now: they look at it
         self.limit = max(LIMIT_MIN, round(self._rate * QUICK_S))
         self._refuse_waiting(self.limit)
         return False

@@ -238,6 +238,11 @@ class Issuer:
         refusal = refusal_of(error) if isinstance(error, CpmqrError) else None
         return self._incident(call, error) if refusal is None else self.refuse(call, refusal)
 
+    def turn_away(self) -> Reply | None:
+        """Give the refusal that a request gets which comes now, in an overload, unread; None where it may `begin`."""
+        admission = self._admission
+        return self.turned_away if admission and admission.overloaded and admission.turn_away() else None
+
     def prepare(self, call: Call) -> Prepared:
         """Carry out steps 1 to 7.
 

@@ -164,6 +164,24 @@ def test_one_more_than_there_may_be_is_refused_and_those_that_wait_with_it() -> 
     assert hand.admission.in_flight == 0
 
 
+def test_those_who_are_refused_as_an_overload_begins_do_not_end_it_by_leaving() -> None:
+    now, entered = 100.0, list[float]()
+
+    def refuse_waiting(keep: int) -> None:
+        while len(entered) > FREELY_MAX // 2:
+            admission.leave(entered.pop(), answered=False)
+
+    admission = Admission(lambda: now, refuse_waiting)
+    for _ in range(FREELY_MAX):
+        moment = admission.enter()
+        assert moment is not None
+        entered.append(moment)
+    now += 1.5
+    assert admission.enter() is None
+    assert admission.overloaded
+    assert admission.enter() is None
+
+
 def test_a_store_that_hangs_lets_nobody_in_until_it_answers() -> None:
     hand = ByHand()
     entered = hand.let_in(FREELY_MAX)
