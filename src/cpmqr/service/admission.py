@@ -22,7 +22,7 @@ TURN_S: Final = 0.05  # how often the limit is looked at
 LIMIT_MIN: Final = 2
 QUICK_S: Final = 0.002  # what an answer may take in an overload beside its transactions…
 TRANSACTIONS: Final = 1.5  # …which are half of the one under way, and its own
-LATE_S: Final = 0.002  # how late the event loop may be on average: nobody sees a request before
+LATE_S: Final = 0.0015  # how late the event loop may be on average: nobody sees a request before
 CALM_S: Final = 1.0  # without a refusal, then an overload is over; as long as Retry-After has clients wait
 
 
