@@ -16,9 +16,21 @@ import asyncpg
 import pytest
 from tests.store.conftest import own_server
 from tests.store.test_verification import claim
-from tests.store.world import KEYS, codes, intent, issue_one, token, with_tokens
+from tests.store.world import (
+    ACTOR,
+    KEYS,
+    NOW_S,
+    REQUESTOR_ID,
+    codes,
+    intent,
+    issue_one,
+    requestor,
+    token,
+    with_tokens,
+)
 
 from cpmqr.errors import OutcomeUnknown
+from cpmqr.model import Credential, TokenState
 from cpmqr.store.base import ClaimIntent, IssueIntent
 from cpmqr.store.postgres import PostgresStore
 
@@ -28,6 +40,8 @@ WAITING: Final = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
 WRITE: Final = "SELECT pg_logical_emit_message(true, 'test', '')"
 STEP_S: Final = 0.01
 STEPS_MAX: Final = 1000  # ten seconds: a shared machine has its moments
+
+CREDENTIAL: Final = Credential("0123456789abcdef", REQUESTOR_ID, b"digest".ljust(32, b"."), NOW_S)
 
 Ask = Callable[[PostgresStore], Coroutine[Any, Any, list[str]]]
 
@@ -41,7 +55,7 @@ def server() -> Iterator[str]:
 
 @pytest.fixture
 async def store(server: str, anyio_backend: str) -> AsyncIterator[PostgresStore]:
-    """A store with tokens 1 and 2, and one issue of token 1."""
+    """A store with tokens 1 and 2, one issue of token 1, and a credential."""
     schema = f"test_{secrets.token_hex(6)}"
     async with connected(server) as connection:
         await connection.execute(f"CREATE SCHEMA {schema}")
@@ -49,6 +63,7 @@ async def store(server: str, anyio_backend: str) -> AsyncIterator[PostgresStore]
     await opened.upgrade()
     await with_tokens(opened, token(1), token(2))
     await issue_one(opened, intent("T1"))
+    await opened.add_credential(ACTOR, CREDENTIAL)
     yield opened
     await opened.close()
 
@@ -117,6 +132,35 @@ def claims(*intents: ClaimIntent) -> Ask:
     return ask
 
 
+def adds(*numbers: int) -> Ask:
+    async def ask(store: PostgresStore) -> list[str]:
+        # A repeated order is drawn up anew: the PAN is the same, and the token's id is another.
+        new = [token(number, token_id=secrets.randbits(62)) for number in numbers]
+        return ["added" if each else "taken" for each in await store.add_tokens(ACTOR, new)]
+
+    return ask
+
+
+async def revokes_credential(store: PostgresStore) -> list[str]:
+    revoked = await store.revoke_credential(ACTOR, CREDENTIAL.credential_id, NOW_S)
+    return ["revoked" if revoked else "before"]
+
+
+async def suspends(store: PostgresStore) -> list[str]:
+    after = await store.set_token_state(ACTOR, 1, TokenState.SUSPENDED, [TokenState.ACTIVE], NOW_S)
+    return [after.state.value] if after else []
+
+
+async def revokes_issue(store: PostgresStore) -> list[str]:
+    states = await store.revoke_issues(ACTOR, REQUESTOR_ID, [(1, 1)], NOW_S)
+    return [state.value for state in states if state]
+
+
+async def puts_requestor(store: PostgresStore) -> list[str]:
+    await store.put_requestor(ACTOR, requestor(suspended=True), NOW_S)
+    return []
+
+
 @pytest.mark.parametrize(
     ("first", "repeat", "answers"),
     [
@@ -139,6 +183,12 @@ def claims(*intents: ClaimIntent) -> Ask:
             ["=5001"],
             id="a claim whose name is another's",
         ),
+        pytest.param(adds(3, 4), adds(4, 3), ["taken", "taken"], id="new tokens"),
+        pytest.param(adds(3), adds(3, 5), ["taken", "added"], id="new tokens, one of them repeated"),
+        pytest.param(revokes_credential, revokes_credential, ["before"], id="a credential's end"),
+        pytest.param(suspends, suspends, ["suspended"], id="a token's state"),
+        pytest.param(revokes_issue, revokes_issue, ["revoked"], id="a revocation of a QR"),
+        pytest.param(puts_requestor, puts_requestor, [], id="a requestor"),
     ],
 )
 async def test_a_repeat_waits_for_the_standby_that_has_not_confirmed_the_first(

@@ -113,6 +113,10 @@ async def revoke_credential(tx: Transaction, actor: Actor, credential_id: str, n
     )
     if changed:
         await _changed(tx, actor, [("credential.revoke", credential_id, {})], now_s)
+    else:
+        # The lock is a write: with it the commit waits for a synchronous standby, and thus until the earlier
+        # revocation is on it (docs/decisions/failover.md).
+        await tx.fetch("SELECT 1 FROM credential WHERE credential_id = $1 FOR UPDATE", credential_id)
     return bool(changed)
 
 

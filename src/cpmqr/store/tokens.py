@@ -63,6 +63,10 @@ async def add(tx: Transaction, actor: Actor, tokens: Sequence[Token]) -> list[bo
     )
     if stored:
         await write_lines(tx, actor, [_added_line(token) for token in stored], stored[0].created_at_s)
+    elif tokens:
+        # All are taken, and nothing was written. A lock is a write: with it the commit waits for a synchronous
+        # standby, and thus until those that took them are on it (docs/decisions/failover.md). One is enough.
+        await tx.fetch("SELECT 1 FROM token WHERE pan_index = $1 FOR UPDATE", tokens[0].pan_index)
     return added
 
 
