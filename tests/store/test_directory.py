@@ -121,3 +121,10 @@ async def test_every_change_grows_the_version(store: Store) -> None:
     seen.append(await store.directory_version())
     assert seen == sorted(set(seen))
     assert len(seen) == 5
+
+
+async def test_no_keys_at_all_are_a_change_too_whose_commit_waits_for_what_came_before(store: Store) -> None:
+    before = await store.directory_version()
+    await store.put_keys(ACTOR, [], "key.rewrap", NOW_S)
+    assert await store.directory_version() > before
+    assert (await store.directory()).keys == ()
