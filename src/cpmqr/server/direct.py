@@ -61,32 +61,40 @@ class Direct:
         self._now = now
         self._watch = watch
         self._traced = traced
+        self._arrived: list[tuple[PlainRequest, Connection, float]] = []
         self._turned_away: list[Connection] = []
         self._answers: list[tuple[Call, Headers, Connection, float, Reply | None]] = []
         self._is_sending = False
 
     def take(self, request: PlainRequest, connection: Connection) -> None:
-        """Serve a whole request; the connection is told its answer, in this round of the event loop or later."""
-        refusal = self._issuer.turn_away()
-        if refusal is not None:
+        """Serve a whole request; the connection is told its answer from the event loop, never from here."""
+        if self._issuer.turn_away() is not None:
             self._turned_away.append(connection)
             self._send_soon()
             return
-        client = connection.client
-        call = Call(
-            request.body,
-            request.authorization,
-            request.head.content_type,
-            int(self._now()),
-            source="" if client is None else client[0],
-            alive=connection.is_open,
-        )
-        headers = request.head.headers
-        done = partial(self._done, call, headers, connection, time.perf_counter())
-        if self._traced is None:
-            self._issuer.begin(call, done)
-        else:
-            self._traced(call, done, headers)
+        # Those of one round of the event loop go through the main job one after the other: between two system calls
+        # each would find the processor's caches filled with something else (docs/performance.md).
+        if not self._arrived:
+            asyncio.get_running_loop().call_soon(self._begin)
+        self._arrived.append((request, connection, time.perf_counter()))
+
+    def _begin(self) -> None:
+        arrived, self._arrived = self._arrived, []
+        for request, connection, started in arrived:
+            client, headers = connection.client, request.head.headers
+            call = Call(
+                request.body,
+                request.authorization,
+                request.head.content_type,
+                int(self._now()),
+                source="" if client is None else client[0],
+                alive=connection.is_open,
+            )
+            done = partial(self._done, call, headers, connection, started)
+            if self._traced is None:
+                self._issuer.begin(call, done)
+            else:
+                self._traced(call, done, headers)
 
     def _done(
         self, call: Call, headers: Headers, connection: Connection, started: float, reply: Reply | None
