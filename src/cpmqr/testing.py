@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -110,7 +111,10 @@ class _Thread(threading.Thread):
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         if not structlog.is_configured():
-            observe.configure_logs("error")  # a test suite wants to hear of faults, not of each QR
+            # A test suite wants to hear of faults, not of each QR. To the process's own stream: pytest puts another in
+            # its place for a test and closes it, but a gateway may outlive the test that asked for it first.
+            stream = sys.__stderr__ or sys.stderr
+            observe.configure_logs("error", file=stream.buffer)
         gateway = await startup.open_gateway(self._settings)
         self._server = run.server(gateway, self._on_started)
         await self._server.serve()

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Final
+from typing import BinaryIO, Final
 
 import msgspec
 import structlog
@@ -38,10 +38,14 @@ Answered = tuple[Reply, float, int | None]
 """A reply, the seconds that it took, and the request time less our clock (None where nobody was authenticated)."""
 
 
-def configure_logs(level: str, *, for_people: bool = False) -> None:
-    """Set up the process's logs once: one JSON object a line on standard error, or coloured lines for people."""
+def configure_logs(level: str, *, for_people: bool = False, file: BinaryIO | None = None) -> None:
+    """Set up the process's logs once: one JSON object a line on standard error, or coloured lines for people.
+
+    Args:
+        file: where the JSON lines go, if not to standard error as it is now.
+    """
     global _issue_lines
-    lines = structlog.BytesLoggerFactory(file=sys.stderr.buffer)
+    lines = structlog.BytesLoggerFactory(file=sys.stderr.buffer if file is None else file)
     _issue_lines = None if for_people or level in ("warning", "error") else lines()
     wrapper = structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()])
     if for_people:
