@@ -49,7 +49,9 @@ class Metrics:
             f"Issues of tokens whose counter is over {ATC_NEAR_END} of 65535: replace them soon",
         )
         self.duration = self._histogram(
-            "cpmqr_answer_seconds", "From a request's last byte to its answer", _ANSWER_BUCKETS
+            "cpmqr_answer_seconds",
+            "From a request's last byte to its answer; not of those refused unread",
+            _ANSWER_BUCKETS,
         )
         self.batch = self._histogram("cpmqr_batch_size", "Intents in one transaction", _BATCH_BUCKETS)
         self.queue_wait = self._histogram(

@@ -63,6 +63,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -70,21 +71,29 @@ class BoundedProtocol(HttpToolsProtocol):
             self._held += data
             self.flow.pause_reading()
             return
-        if self.direct is not None and self._is_between_requests:
-            data, was_begun = self._begun + data, bool(self._begun)
-            self._begun = b""
-            request = read_plain(data)
-            if request is not None and len(data) - len(request.body) <= self.header_bytes_max:
-                if request.is_whole:
-                    self._serve(self.direct, request)
-                    return
-                if (
-                    not was_begun
-                ):  # many clients send head and body by themselves; who dribbles goes the usual way
-                    self._begun = data
-                    self._wait_for_request()
-                    return
-        self._receive(data)
+        begun, self._begun = self._begun, b""
+        data = begun + data
+        request = self._plain(data)
+        if request is None or self.direct is None:
+            self._receive(data)
+        elif request.is_whole:
+            self._stop_timer()
+            self._is_served_directly = True
+            self.direct.take(request, self)
+        elif begun:  # who dribbles goes the usual way
+            self._receive(data)
+        else:  # many clients send head and body by themselves
+            self._begun = data
+            self._wait_for_request()
+
+    def _plain(self, data: bytes) -> PlainRequest | None:
+        """Read a request that may go the direct way; None where it may not."""
+        if self.direct is None or not self._is_between_requests:
+            return None
+        request = read_plain(data)
+        if request is None or len(data) - len(request.body) > self.header_bytes_max:
+            return None
+        return request
 
     def _receive(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
@@ -102,11 +111,6 @@ class BoundedProtocol(HttpToolsProtocol):
         return self.cycle is None or self.cycle.response_complete
 
     # The direct way; see server/direct.py. This is its `Connection`.
-
-    def _serve(self, direct: Direct, request: PlainRequest) -> None:
-        self._stop_timer()
-        self._is_served_directly = True
-        direct.take(request, self)
 
     def is_open(self) -> bool:
         """Tell whether the client is still there."""
