@@ -109,7 +109,7 @@ class CompiledProfile:
         """
         if self._scheme is None:
             return self.encode(card, atc, unpredictable_number, issued_at, dki)
-        template = self._templates.get((card.shape, issued_at, dki)) or self._template(card, issued_at, dki)
+        template = self._template(card, issued_at, dki)
         values = template.values(card, atc, unpredictable_number)
         data = b"".join(template.signed(values))
         arqc = generate_arqc(encrypt, card.pan, card.psn, atc, data, self._scheme)
@@ -131,7 +131,7 @@ class CompiledProfile:
         Raises:
             EncodeError: a value does not fit its place.
         """
-        template = self._templates.get((card.shape, issued_at, dki)) or self._template(card, issued_at, dki)
+        template = self._template(card, issued_at, dki)
         if len(cryptogram) != self._cryptogram_bytes:
             raise _wrong_width()
         return b"".join(template.payload(template.values(card, atc, unpredictable_number, cryptogram)))
@@ -150,7 +150,7 @@ class CompiledProfile:
         Args and raises: as `issue`; EncodeError too where the profile has no cryptogram.
         """
         scheme = self._need_scheme()
-        template = self._templates.get((card.shape, issued_at, dki)) or self._template(card, issued_at, dki)
+        template = self._template(card, issued_at, dki)
         data = b"".join(template.signed(template.values(card, atc, unpredictable_number)))
         return generate_arqc(encrypt, card.pan, card.psn, atc, data, scheme)
 
@@ -194,11 +194,13 @@ class CompiledProfile:
         return shape
 
     def _template(self, card: CardData, issued_at: str, dki: str) -> _Template:
-        """Make the template for this shape, second and key index, and keep it."""
-        if len(self._templates) >= _TEMPLATES_MAX:
-            self._templates.clear()
-        template = self._shape(card).at(issued_at, dki)
-        self._templates[card.shape, issued_at, dki] = template
+        """Give the template for this shape, second and key index; it is made once and kept."""
+        key = (card.shape, issued_at, dki)
+        template = self._templates.get(key)
+        if template is None:
+            if len(self._templates) >= _TEMPLATES_MAX:
+                self._templates.clear()
+            template = self._templates[key] = self._shape(card).at(issued_at, dki)
         return template
 
 

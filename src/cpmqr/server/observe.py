@@ -179,33 +179,33 @@ class Observer:
         return left_out + count - 1
 
     def _issued(self, issued: Sequence[tuple[Reply, float]]) -> None:
-        now = time.time()
-        at = f"{_utc_text(int(now))}.{int(now * 1000) % 1000:03d}Z"
-        lines = []
-        for reply, seconds in issued:
+        for reply, _ in issued:
             if reply.atc > ATC_NEAR_END:
                 self.metrics.near_end.inc()
             if reply.repeated:
                 self.metrics.repeats.inc()
-            lines.append(
-                IssuedLine(
-                    at,
-                    reply.requestor_id,
-                    masked(reply.trace_no),
-                    f"{reply.token_id:016x}",
-                    reply.atc,
-                    reply.repeated,
-                    round(seconds * 1000, 2),
-                )
-            )
         if not self._log_issues:
             return
+        now = time.time()
+        at = f"{_utc_text(int(now))}.{int(now * 1000) % 1000:03d}Z"
+        lines = [
+            IssuedLine(
+                at,
+                reply.requestor_id,
+                masked(reply.trace_no),
+                f"{reply.token_id:016x}",
+                reply.atc,
+                reply.repeated,
+                round(seconds * 1000, 2),
+            )
+            for reply, seconds in issued
+        ]
         if _issue_lines is None:
             for line in lines:
                 self._log.info("issued", **{name: getattr(line, name) for name in _FOR_PEOPLE})
         else:
             # One line for each QR is the only log of the hot path. The same shape as structlog's chain makes, at a
-            # tenth of its price; those of one round of the event loop are written in one piece.
+            # fraction of its price; those of one round of the event loop are written in one piece.
             _issue_lines.msg(_encode_lines(lines).removesuffix(b"\n"))
 
     def batch(self, size: int, waited_s: float, took_s: float) -> None:

@@ -24,13 +24,12 @@ _START: Final = b"POST %b HTTP/1.1" % PAYGW_PATH.encode()
 # Well-formed header lines: no folding, no bare line feed, no blank before a colon, no control characters.
 _LINES: Final = re.compile(rb"(?:\r\n[-!#$%&'*+.^_`|~0-9A-Za-z]+:[^\x00-\x08\x0a-\x1f\x7f]*)+")
 _CREDENTIAL: Final = (b"\r\nAuthorization: ", b"\r\nauthorization: ")
-# What changes where a request ends, or what happens before or after it; a second credential; the sandbox's wishes.
+# What changes where a request ends, or what happens before or after it; the sandbox's wishes.
 _UNUSUAL: Final = frozenset(
     {
         b"transfer-encoding",
         b"expect",
         b"upgrade",
-        b"authorization",
         b"x-sandbox-now",
         b"x-sandbox-result",
     }
@@ -84,6 +83,8 @@ def read_plain(data: bytes) -> PlainRequest | None:
         authorization = line[len(_CREDENTIAL[0]) :].decode("latin-1").strip(" ")
         if not authorization.isprintable():
             return None
+    if b"authorization" in lines.lower():  # a second one, or one that is spelt otherwise
+        return None
     head = _read_head(lines)
     body = data[end + 4 :]
     if head is None or len(body) > head.content_length:

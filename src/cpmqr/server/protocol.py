@@ -17,14 +17,13 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from cpmqr.server.one_piece import OnePiece
 from cpmqr.server.paygw import answer_bytes
-from cpmqr.server.plain import PlainRequest, read_plain
+from cpmqr.server.plain import HEADERS_MAX, PlainRequest, read_plain
 
 if TYPE_CHECKING:
     from cpmqr.server.direct import Direct
     from cpmqr.service.issue import Reply
 
 TRANSPORT_KEY: Final = "cpmqr.transport"  # in the scope: tells whether the client is still there
-HEADERS_MAX: Final = 100
 
 _TOO_LARGE: Final = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"

@@ -196,7 +196,9 @@ def read_message(envelope: Envelope, dnf_values: Collection[str] = ()) -> Messag
 
 def _good_members(envelope: Envelope) -> dict[str, str] | None:
     """Give the known members under their canonical names; None where one is missing or wrong."""
-    shape = _shape(tuple(envelope.members))
+    # Only shapes of known names are remembered: who sends others would fill the memory with what he likes.
+    shape_of = _shape if envelope.members.keys() <= _ROWS.keys() else _shape.__wrapped__
+    shape = shape_of(tuple(envelope.members))
     if shape is None or envelope.not_strings.keys() & _ROWS.keys():
         return None
     values = envelope.members.values()

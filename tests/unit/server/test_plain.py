@@ -110,6 +110,16 @@ def test_neither_credential_nor_body_is_printed_or_kept() -> None:
 
 
 @pytest.mark.parametrize(
+    "name", ["AUTHORIZATION: ", "Authorization:", "authorization:\t", "Proxy-Authorization: "]
+)
+def test_no_credential_is_kept_however_it_is_spelt(name: str) -> None:
+    _read_head.cache_clear()
+    data = request("Content-Length: 2").replace(b"Authorization: ", name.encode())
+    assert read_plain(data) is None
+    assert _read_head.cache_info().currsize == 0
+
+
+@pytest.mark.parametrize(
     "data",
     [
         b"",

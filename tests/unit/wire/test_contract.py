@@ -229,6 +229,12 @@ def test_what_is_no_korean_time_gives_none(text: str) -> None:
         assert contract.korean_time_s(text) is None
 
 
+def test_names_of_the_senders_own_do_not_fill_the_cache_of_shapes() -> None:
+    before = contract._shape.cache_info().currsize
+    assert read({**GOOD, "5350206900000066" * 1_000: "x"}).members == GOOD
+    assert contract._shape.cache_info().currsize == before
+
+
 def test_long_texts_do_not_fill_the_cache_of_times() -> None:
     before = contract._seconds.cache_info().currsize
     assert contract.korean_time_s("2" * 60_000) is None
