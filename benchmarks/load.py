@@ -33,6 +33,18 @@ class Run:
         return 1000 * self.latencies[min(len(self.latencies) - 1, int(share * len(self.latencies)))]
 
 
+def read_answer(data: bytes) -> tuple[int, bytes] | None:
+    """Read status and body of an answer; None while it is not whole."""
+    end = data.find(b"\r\n\r\n")
+    at = data.find(b"content-length: ", 0, end)
+    if at < 0:
+        at = data.lower().find(b"content-length: ", 0, end)
+    body = end + 4
+    if end < 0 or len(data) - body < int(data[at + 16 : data.index(b"\r", at)]):
+        return None
+    return int(data[9:12]), data[body:]
+
+
 class _Connection(asyncio.Protocol):
     """Sends the next request as soon as the answer to the last one is whole."""
 
@@ -57,16 +69,12 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._buffer:
             data = self._buffer + data
-        end = data.find(b"\r\n\r\n")
-        at = data.find(b"content-length: ", 0, end)
-        if at < 0:
-            at = data.lower().find(b"content-length: ", 0, end)
-        body = end + 4
-        if end < 0 or len(data) - body < int(data[at + 16 : data.index(b"\r", at)]):
+        answer = read_answer(data)
+        if answer is None:
             self._buffer = data
             return
         self._buffer = b""
-        self._feed.answered(int(data[9:12]), time.perf_counter() - self._sent_at, data[body:])
+        self._feed.answered(answer[0], time.perf_counter() - self._sent_at, answer[1])
         self._next()
 
     def connection_lost(self, exc: Exception | None) -> None:

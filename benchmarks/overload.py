@@ -65,15 +65,12 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._buffer = self._buffer + data if self._buffer else data
-        head, found, rest = self._buffer.partition(b"\r\n\r\n")
-        if not found:
-            return
-        at = head.lower().find(b"content-length: ")
-        if len(rest) < int(head[at + 16 :].split(b"\r", 1)[0]):
+        answer = load.read_answer(self._buffer)
+        if answer is None:
             return
         self._buffer = b""
         now = time.perf_counter()
-        self._pace.answered(self, Answered(self._number, int(head[9:12]), now - self._due_at, now, rest))
+        self._pace.answered(self, Answered(self._number, answer[0], now - self._due_at, now, answer[1]))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._pace.lost(self)
