@@ -54,6 +54,7 @@ async def make_partition(connection: asyncpg.Connection, day: int) -> bool:
             )
     except (
         asyncpg.DuplicateTableError,  # another gateway was quicker
+        asyncpg.DuplicateObjectError,  # likewise, and its row type was there before its table
         asyncpg.LockNotAvailableError,
         asyncpg.CheckViolationError,  # the day has begun, and its issues are in the default partition
         asyncpg.UniqueViolationError,  # two at once, in the system's own tables
