@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -28,7 +28,7 @@ from cpmqr.server.direct import Begin, Done, TracedBegin
 from cpmqr.server.paygw import PAYGW_PATH, Scope, Watch
 from cpmqr.server.plain import Headers
 from cpmqr.server.settings import Tracing as TracingSettings
-from cpmqr.service.batch import Batcher
+from cpmqr.service.batch import Batcher, Tell
 from cpmqr.service.issue import Call, Reply
 from cpmqr.wire import codes
 
@@ -119,49 +119,40 @@ class Tracing:
         self, carry_out: Callable[[Sequence[Intent]], Awaitable[Sequence[Outcome]]], **options: Any
     ) -> Batcher[Intent, Outcome]:
         """Make a batcher whose transactions have spans; arguments as `Batcher`'s."""
-        return _TracedBatcher(self._tracer, carry_out, **options)
+        transactions = _Transactions(self._tracer, carry_out)
+        return Batcher(transactions.carry_out, joining=transactions.joining, **options)
 
     async def close(self) -> None:
         """Export what is left."""
         await asyncio.to_thread(self._provider.shutdown)
 
 
-class _TracedBatcher(Batcher[Intent, Outcome]):
-    """Remembers which span each waiting intent belongs to."""
+class _Transactions(Generic[Intent, Outcome]):
+    """Remembers which span each waiting intent belongs to, and gives their transaction its own."""
 
     def __init__(
-        self,
-        tracer: Tracer,
-        carry_out: Callable[[Sequence[Intent]], Awaitable[Sequence[Outcome]]],
-        **options: Any,
+        self, tracer: Tracer, carry_out: Callable[[Sequence[Intent]], Awaitable[Sequence[Outcome]]]
     ) -> None:
-        super().__init__(self._carry_traced, **options)
         self._tracer = tracer
-        self._inner = carry_out
+        self._carry_out = carry_out
         self._spans: dict[int, Span] = {}
 
-    def put(
-        self,
-        intent: Intent,
-        tell: Callable[[Outcome | BaseException], None],
-        alive: Callable[[], bool] | None = None,
-    ) -> None:
+    def joining(self, intent: Intent, tell: Tell[Outcome]) -> Tell[Outcome]:
         span = trace.get_current_span()
         if not span.is_recording():
-            super().put(intent, tell, alive)
-            return
+            return tell
+        self._spans[id(intent)] = span
 
         def forget(outcome: Outcome | BaseException) -> None:
             self._spans.pop(id(intent), None)
             tell(outcome)
 
-        super().put(intent, forget, alive)
-        self._spans[id(intent)] = span
+        return forget
 
-    async def _carry_traced(self, intents: Sequence[Intent]) -> Sequence[Outcome]:
+    async def carry_out(self, intents: Sequence[Intent]) -> Sequence[Outcome]:
         spans = [span for intent in intents if (span := self._spans.get(id(intent))) is not None]
         if not spans:
-            return await self._inner(intents)
+            return await self._carry_out(intents)
         with self._tracer.start_as_current_span(
             "store batch",
             trace.set_span_in_context(spans[0]),
@@ -169,7 +160,7 @@ class _TracedBatcher(Batcher[Intent, Outcome]):
             {"cpmqr.batch_size": len(intents)},
             [Link(span.get_span_context()) for span in spans[1:]],
         ):
-            return await self._inner(intents)
+            return await self._carry_out(intents)
 
 
 def _note(span: Span, reply: Reply) -> None:

@@ -20,6 +20,8 @@ from cpmqr.wire import codes
 Intent = TypeVar("Intent")
 Outcome = TypeVar("Outcome")
 
+Tell = Callable[[Outcome | BaseException], None]
+
 LANE_SHARE = 4  # a further transaction is begun for a quarter of a full batch
 SWEEP_S = 0.05  # how often deadlines are looked at: one timer for all that wait, not one for each request
 
@@ -32,12 +34,12 @@ class _Waiting(Generic[Intent, Outcome]):
     def __init__(
         self,
         intent: Intent,
-        tell: Callable[[Outcome | BaseException], None],
+        tell: Tell[Outcome],
         deadline: float,
         alive: Callable[[], bool] | None,
     ) -> None:
         self.intent = intent
-        self.tell: Callable[[Outcome | BaseException], None] | None = tell
+        self.tell: Tell[Outcome] | None = tell
         self.deadline = deadline
         self.alive = alive
 
@@ -63,6 +65,7 @@ class Batcher(Generic[Intent, Outcome]):
         lanes: how many transactions may be on their way at once (1 for SQLite, its connections for PostgreSQL).
         wait_max_s: after so long a request that is still waiting gets 9001, one that is on its way 9003.
         observe: told of each batch: size, seconds that its eldest waited, seconds that it took.
+        joining: asked for each intent that joins the queue; gives what is to be called in the place of its `tell`.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Batcher(Generic[Intent, Outcome]):
         lanes: int,
         wait_max_s: float,
         observe: Callable[[int, float, float], None],
+        joining: Callable[[Intent, Tell[Outcome]], Tell[Outcome]] | None = None,
     ) -> None:
         self._carry_out = carry_out
         self._queue_max = queue_max
@@ -83,6 +87,7 @@ class Batcher(Generic[Intent, Outcome]):
         self._free_lanes = lanes
         self._wait_max_s = wait_max_s
         self._observe = observe
+        self._joining = joining
         self._queue: deque[_Waiting[Intent, Outcome]] = deque()
         self._under_way: list[list[_Waiting[Intent, Outcome]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -96,7 +101,7 @@ class Batcher(Generic[Intent, Outcome]):
     def put(
         self,
         intent: Intent,
-        tell: Callable[[Outcome | BaseException], None],
+        tell: Tell[Outcome],
         alive: Callable[[], bool] | None = None,
     ) -> None:
         """Queue an intent; `tell` is called with its outcome, from the event loop, never from here.
@@ -113,6 +118,8 @@ class Batcher(Generic[Intent, Outcome]):
         """
         if len(self._queue) >= self._queue_max:
             raise Refusal(codes.OVERLOADED, "too many requests are waiting", retry_after_s=1)
+        if self._joining is not None:
+            tell = self._joining(intent, tell)
         loop = asyncio.get_running_loop()
         self._queue.append(_Waiting(intent, tell, loop.time() + self._wait_max_s, alive))
         if self._free_lanes == self._lanes or (self._free_lanes and len(self._queue) >= self._lane_opens_at):

@@ -40,10 +40,12 @@ class RateLimits:
 
     Args:
         monotonic: seconds of a clock that never goes back.
+        tokens_max: how many tokens' buckets are kept.
     """
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
+    def __init__(self, monotonic: Callable[[], float], tokens_max: int = TOKEN_BUCKETS_MAX) -> None:
         self._monotonic = monotonic
+        self._tokens_max = tokens_max
         self._requestors: dict[str, _Bucket] = {}
         self._tokens: OrderedDict[tuple[str, bytes], _Bucket] = OrderedDict()
 
@@ -74,7 +76,7 @@ class RateLimits:
         bucket = self._tokens.get(key)
         if bucket is None:
             bucket = self._tokens[key] = _Bucket(now, float(rate))
-            if len(self._tokens) > TOKEN_BUCKETS_MAX:
+            if len(self._tokens) > self._tokens_max:
                 self._tokens.popitem(last=False)
         self._tokens.move_to_end(key)
         if not bucket.take(rate, now):

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from cpmqr.errors import Refusal
 from cpmqr.model import HashMode, Requestor, Role
-from cpmqr.service import limits
 from cpmqr.service.limits import RateLimits
 
 REQUESTOR = Requestor(
@@ -113,10 +112,8 @@ def test_nobody_uses_up_the_rate_of_anothers_token(rates: RateLimits) -> None:
     assert token_taken(rates, PER_TOKEN, b"a", 10) == 2
 
 
-def test_the_longest_unused_token_is_forgotten_first(
-    rates: RateLimits, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(limits, "TOKEN_BUCKETS_MAX", 3)
+def test_the_longest_unused_token_is_forgotten_first(clock: Clock) -> None:
+    rates = RateLimits(clock, tokens_max=3)
     for pan_index in (b"a", b"b", b"c"):
         token_taken(rates, PER_TOKEN, pan_index, 2)
     token_taken(rates, PER_TOKEN, b"a", 1)
