@@ -3,7 +3,9 @@
 # make check  the quick checks: format, lint, types, imports, unit tests
 # make test-crash     kill gateways 50 times under load; the figures go to docs/reliability.md
 # make test-failover  lose the primary database under load, under Patroni; likewise (installs Patroni, etcd, PostgreSQL)
+# make test-compiled  the same tests, but the browser's, with the compiled build (docs/deployment.md)
 # make bench  measure; ratios in one run, figures as JSON (build/bench.json), some five minutes
+# make bench-compiled  the same with the compiled build (build/bench-compiled.json)
 # make bench-size  what 10 million tokens and 50 million issues cost: 40 minutes, 30 GB of disk
 # make pictures  draw the pictures of README and docs anew, from what commands and console show
 # make browser   install the Chromium that the browser tests drive, where it is missing and we may
@@ -12,8 +14,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
+COMPILED := build/compiled
 
-.PHONY: run setup test test-crash test-failover check lint browser bench bench-size pictures clean
+.PHONY: run setup test test-compiled test-crash test-failover check lint browser compiled bench bench-compiled bench-size pictures clean
 .DEFAULT_GOAL := run
 
 setup: $(STAMP)
@@ -44,6 +47,18 @@ browser:
 test: lint browser
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
+compiled: $(COMPILED)/.ready
+
+$(COMPILED)/.ready: pyproject.toml constraints.txt build_compiled.py $(shell find src -type f -not -name '*.pyc')
+	@command -v cc >/dev/null || { echo "cpmqr: the compiled build needs a C compiler (cc)"; exit 1; }
+	@echo "cpmqr: compiling into $(COMPILED) (about a minute)"
+	@$(PYTHON) -m venv $(COMPILED)
+	@HATCH_BUILD_HOOK_ENABLE_CUSTOM=true PIP_CONSTRAINT=constraints.txt $(COMPILED)/bin/python -m pip install --quiet --disable-pip-version-check '.[dev]'
+	@touch $@
+
+test-compiled: compiled
+	@CPMQR_TEST_COMPILED=1 $(COMPILED)/bin/python -m pytest -n 2 --dist loadfile --ignore tests/browser
+
 test-crash: setup
 	@CPMQR_CRASH_KILLS=50 CPMQR_REPORT=1 $(BIN)/python -m pytest tests/fault/test_postgres_crash.py -s
 
@@ -54,6 +69,9 @@ test-failover: setup
 bench: setup
 	@$(BIN)/python -m benchmarks
 	@$(BIN)/python -m benchmarks.plot --out build/load.svg
+
+bench-compiled: compiled
+	@$(COMPILED)/bin/python -m benchmarks --out build/bench-compiled.json
 
 bench-size: setup
 	@mkdir -p build

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from typing import Final
 
-import msgspec
+from cpmqr.record import Frozen
 
 PAN_DIGITS_MIN: Final = 13
 PAN_DIGITS_MAX: Final = 19
@@ -134,7 +134,7 @@ class KeyState(enum.StrEnum):
     RETIRED = "retired"
 
 
-class WrappedKey(msgspec.Struct, frozen=True):
+class WrappedKey(Frozen):
     """A key version as it is stored: wrapped under a key-encryption key, never in clear.
 
     Attributes:
@@ -165,7 +165,7 @@ class WrappedKey(msgspec.Struct, frozen=True):
         return f"<key {which} {self.state} kcv {self.kcv}>"
 
 
-class Requestor(msgspec.Struct, frozen=True):
+class Requestor(Frozen):
     """A wallet's company, or an authoriser or operator of our own, as configured.
 
     Attributes:
@@ -190,7 +190,7 @@ class Requestor(msgspec.Struct, frozen=True):
     created_at_s: int = 0
 
 
-class Credential(msgspec.Struct, frozen=True):
+class Credential(Frozen):
     """A pre-shared credential, known by its SHA-256 alone (32 random bytes need no slow hash)."""
 
     credential_id: str
@@ -200,7 +200,7 @@ class Credential(msgspec.Struct, frozen=True):
     revoked_at_s: int | None = None
 
 
-class Token(msgspec.Struct, frozen=True):
+class Token(Frozen):
     """A digital PAN's record. The PAN itself is in `pan_sealed`, and found by `pan_index`.
 
     Attributes:
@@ -231,7 +231,7 @@ class Token(msgspec.Struct, frozen=True):
     created_at_s: int
 
 
-class Issue(msgspec.Struct, frozen=True):
+class Issue(Frozen):
     """One issued QR: the inputs only; cryptogram and payload are computed anew when asked for."""
 
     token_id: int

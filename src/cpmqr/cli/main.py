@@ -117,7 +117,10 @@ def _show_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        typer.echo(f"cpmqr {version('cpmqr')}")
+        from cpmqr import model
+
+        build = "" if str(model.__file__).endswith(".py") else ", compiled"
+        typer.echo(f"cpmqr {version('cpmqr')}{build}")
         raise typer.Exit
 
 

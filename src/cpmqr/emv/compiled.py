@@ -18,8 +18,6 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter, itemgetter
 from typing import Final
 
-import msgspec
-
 from cpmqr.crypto.blocks import EncryptBlocks
 from cpmqr.emv.card import CardData
 from cpmqr.emv.cryptogram import ARQC_BYTES, CryptogramScheme, generate_arqc
@@ -27,6 +25,7 @@ from cpmqr.emv.layout import CARD_FIELDS, ISSUE_FIELDS
 from cpmqr.emv.tlv import length_octets
 from cpmqr.emv.track2 import TRACK2_BYTES_MAX
 from cpmqr.errors import EncodeError
+from cpmqr.record import Frozen
 
 __all__ = ["CardData", "CompiledProfile", "Node", "Piece"]
 
@@ -35,14 +34,14 @@ _TEMPLATES_MAX: Final = 64  # shapes times seconds; more are of no use, since se
 _KEY_INDEX: Final = {spelled: bytes([n]) for n in range(256) for spelled in (f"{n:02X}", f"{n:02x}")}
 
 
-class Piece(msgspec.Struct, frozen=True):
+class Piece(Frozen):
     """A part of a value: fixed hex digits, or the name of a placeholder."""
 
     hex_digits: str = ""
     name: str = ""
 
 
-class Node(msgspec.Struct, frozen=True):
+class Node(Frozen):
     """A data object of a layout whose parameters are filled in: a value in pieces, or children.
 
     `pad` is the digit ("F") that fills an odd number of digits up to whole bytes, or "".
@@ -204,7 +203,7 @@ class CompiledProfile:
         return template
 
 
-class _Run(msgspec.Struct, frozen=True):
+class _Run(Frozen):
     """Card fields that make whole bytes together, as a text: `%sD%s%s0F`."""
 
     text: str
@@ -239,7 +238,7 @@ class _Shape:
         place = {part: number for number, part in enumerate((*_VARIABLES, *runs))}
         # What is left: a constant, a place among the variables, or a field that becomes a constant in `at`.
         self._payload = [place.get(part, part) for part in payload]
-        self._signed = [place.get(part, part) for part in signed]
+        self._input = [place.get(part, part) for part in signed]
         self._runs = tuple([(run.text, attrgetter(*run.fields)) for run in runs])
 
     def at(self, issued_at: str, dki: str) -> _Template:
@@ -253,7 +252,7 @@ class _Shape:
         constants = [b""]
         base = len(_VARIABLES) + len(self._runs)
         payload = _order(self._payload, known, constants, base)
-        signed = _order(self._signed, known, constants, base)
+        signed = _order(self._input, known, constants, base)
         return _Template(tuple(constants), payload, signed, self._runs)
 
 

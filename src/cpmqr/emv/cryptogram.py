@@ -13,11 +13,10 @@ import enum
 import hmac
 from typing import Final
 
-import msgspec
-
 from cpmqr.crypto.blocks import EncryptBlocks, aes_cmac, aes_ecb, mac_algorithm_3, tdes_ecb
 from cpmqr.emv import derive
 from cpmqr.errors import EncodeError
+from cpmqr.record import Frozen
 
 ARQC_BYTES: Final = 8
 _ARC_BYTES: Final = 2
@@ -34,7 +33,7 @@ class CardKeyOption(enum.StrEnum):
     C = "c"
 
 
-class CryptogramScheme(msgspec.Struct, frozen=True):
+class CryptogramScheme(Frozen):
     """Which of EMV's ways a scheme takes to a cryptogram.
 
     Attributes:

@@ -10,8 +10,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-import msgspec
-
+from cpmqr.record import Frozen, Leaf
 from cpmqr.server.paygw import PAYGW_PATH
 from cpmqr.wire.envelope import BODY_BYTES_MAX
 
@@ -38,7 +37,7 @@ _UNUSUAL: Final = frozenset(
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
-class Head(msgspec.Struct, frozen=True):
+class Head(Frozen):
     """What a head says, but for the credential.
 
     Attributes:
@@ -50,7 +49,7 @@ class Head(msgspec.Struct, frozen=True):
     headers: Headers
 
 
-class PlainRequest(msgspec.Struct, frozen=True, gc=False):
+class PlainRequest(Leaf):
     """A request as far as it has come: `body` is shorter than the head says while the rest is on its way."""
 
     head: Head

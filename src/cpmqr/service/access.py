@@ -14,14 +14,13 @@ import ipaddress
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-import msgspec
-
 from cpmqr.crypto.blocks import EncryptBlocks, Mac, aes_ecb, hmac_sha256, tdes_ecb
 from cpmqr.crypto.suites import Opener, Suite, find_suite
 from cpmqr.errors import ConfigError, KeyUnavailable, Refusal
 from cpmqr.keys.keyring import KeyEntry, Keyring
 from cpmqr.keys.vault import Vault
 from cpmqr.model import KeyPurpose, KeyState, Requestor, Role, WrappedKey
+from cpmqr.record import Frozen
 from cpmqr.store.base import Directory, DirectoryStore
 from cpmqr.wire import codes
 
@@ -34,7 +33,7 @@ _BEARER: Final = "bearer "
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-class Principal(msgspec.Struct, frozen=True):
+class Principal(Frozen):
     """A requestor, authoriser or operator with its keys opened.
 
     Attributes:
@@ -57,7 +56,7 @@ class Principal(msgspec.Struct, frozen=True):
         return f"<principal {self.requestor.requestor_id} {self.requestor.role}>"
 
 
-class IssuerKeys(msgspec.Struct, frozen=True):
+class IssuerKeys(Frozen):
     """Issuer master keys, opened.
 
     Attributes:
@@ -72,7 +71,7 @@ class IssuerKeys(msgspec.Struct, frozen=True):
         return f"<issuer keys {sorted(self.encryptors)}>"
 
 
-class Snapshot(msgspec.Struct, frozen=True):
+class Snapshot(Frozen):
     """The directory of one moment. `credentials` is keyed by the first bytes of a digest, and holds the whole one."""
 
     version: int

@@ -32,6 +32,7 @@ from cpmqr.crypto.suites import Entropy
 from cpmqr.emv.compiled import CardData, CompiledProfile
 from cpmqr.errors import CpmqrError, EncodeError, KeyUnavailable, OutcomeUnknown, Refusal, UnsealError
 from cpmqr.model import HashMode, Role, TokenPan
+from cpmqr.record import Frozen, Leaf
 from cpmqr.service.access import Access, Principal, Snapshot
 from cpmqr.service.admission import Admission
 from cpmqr.service.batch import Batcher
@@ -45,7 +46,7 @@ UNPREDICTABLE_NUMBER_BYTES: Final = 4
 SECONDS_A_DAY: Final = 86_400
 
 
-class Rules(msgspec.Struct, frozen=True):
+class Rules(Frozen):
     """What a deployment may set of the main job.
 
     Attributes:
@@ -103,7 +104,7 @@ class Call:
         self.skew_s: int | None = None
 
 
-class Reply(msgspec.Struct, frozen=True, gc=False):
+class Reply(Leaf):
     """What the edge sends, and what it may log: nothing secret in the fields after `body`."""
 
     http_status: int
@@ -122,7 +123,7 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
         return f"<reply {self.http_status} {self.rslt_cd}>"
 
 
-class Prepared(msgspec.Struct, frozen=True, gc=False):
+class Prepared(Leaf):
     """A request that has passed steps 1 to 7."""
 
     principal: Principal

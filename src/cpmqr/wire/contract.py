@@ -13,9 +13,8 @@ from functools import lru_cache
 from operator import call
 from typing import Final
 
-import msgspec
-
 from cpmqr.errors import Refusal
+from cpmqr.record import Frozen, Leaf
 from cpmqr.wire import codes
 from cpmqr.wire.envelope import Envelope
 
@@ -34,7 +33,7 @@ KOREAN_TIME: Final = timezone(timedelta(hours=9), "KST")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
-class Member(msgspec.Struct, frozen=True):
+class Member(Frozen):
     """One row of the request's table.
 
     Attributes:
@@ -148,7 +147,7 @@ _REQUIRED: Final = frozenset(member.name for member in REQUEST_MEMBERS if member
 DNF_DV_DOMESTIC: Final = ("", "1")  # DNF_DV for the token's own profile
 
 
-class Message(msgspec.Struct, frozen=True, gc=False):
+class Message(Leaf):
     """A request whose members obey the table.
 
     `members` holds the known ones under their canonical names, and is what HASH_CRC covers.
@@ -213,7 +212,7 @@ def _good_members(envelope: Envelope) -> dict[str, str] | None:
     return members
 
 
-class _Shape(msgspec.Struct, frozen=True):
+class _Shape(Frozen):
     """What follows from the names of a request's members alone, in the order in which they were sent.
 
     Attributes:
@@ -264,7 +263,12 @@ def _fault(
         return Refusal(codes.MEMBER_WRONG, f"{_spellings(member)}: both were sent, with different values")
     if not all(member.ok(value) for value in values):
         return Refusal(member.code, f"{_spellings(member)} must be {member.rule}")
-    if member.name == "DNF_DV" and values and values[0] not in (*DNF_DV_DOMESTIC, *dnf_values):
+    if (
+        member.name == "DNF_DV"
+        and values
+        and values[0] not in DNF_DV_DOMESTIC
+        and values[0] not in dnf_values
+    ):
         return Refusal(codes.MEMBER_WRONG, f"DNF_DV must be one of {', '.join(['1', *sorted(dnf_values)])}")
     return None
 

@@ -16,7 +16,8 @@ from typing import Final, Literal
 import msgspec
 
 from cpmqr.errors import Refusal
-from cpmqr.wire import codes
+from cpmqr.record import Frozen
+from cpmqr.wire import codes, shape
 
 BODY_BYTES_MAX: Final = 65_536  # contract §1
 REQID: Final = "cpmqrdatareq"
@@ -26,7 +27,7 @@ CHARSETS: Final = ("utf-8", "euc-kr")
 Kind = Literal["REQUEST", "RESPONSE"]
 
 
-class Envelope(msgspec.Struct, frozen=True):
+class Envelope(Frozen):
     """What stood in PAYGW.
 
     `members` are as sent, both spellings. In a request each value is a string, but for what `not_strings` names:
@@ -36,20 +37,9 @@ class Envelope(msgspec.Struct, frozen=True):
     reqid: str
     version: str
     members: dict[str, str]
-    not_strings: dict[str, str] = {}
+    not_strings: Mapping[str, str] = {}
 
 
-class _Request(msgspec.Struct):
-    REQID: str
-    VERSION: str
-    REQUEST: dict[str, str]
-
-
-class _RequestBody(msgspec.Struct):
-    PAYGW: _Request
-
-
-_read_request = msgspec.json.Decoder(_RequestBody).decode
 _encode = msgspec.json.Encoder().encode
 
 # PAYGW, REQID and its value, VERSION and its value, REQUEST: six strings around the members.
@@ -65,7 +55,7 @@ def read_request(body: bytes, charset: str = "utf-8") -> Envelope:
     if charset != "utf-8":
         body = _recode(body, charset)
     try:
-        paygw = _read_request(body).PAYGW
+        paygw = shape.read_request(body).PAYGW
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _read_slowly(body, "REQUEST")
     # Each string of the text has two quotes, and a quote within a string is escaped. So a text with just the quotes
@@ -192,7 +182,7 @@ def _no_constant(name: str) -> object:
 
 def _has_lone_surrogate(message: dict[str, object]) -> bool:
     texts = (text for pair in message.items() for text in pair if isinstance(text, str))
-    return any("\ud800" <= character <= "\udfff" for text in texts for character in text)
+    return any(0xD800 <= ord(character) <= 0xDFFF for text in texts for character in text)
 
 
 def _json_type(value: object) -> str:

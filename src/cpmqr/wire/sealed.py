@@ -10,11 +10,10 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Final
 
-import msgspec
-
 from cpmqr.crypto.blocks import Mac, hmac_sha256
 from cpmqr.errors import Refusal, UnsealError
 from cpmqr.model import HashMode, TokenPan
+from cpmqr.record import Leaf
 from cpmqr.wire import codes
 from cpmqr.wire.contract import REQUEST_MEMBERS, Message, korean_time_s
 
@@ -35,7 +34,7 @@ _COVERED: Final = sorted({member.name for member in REQUEST_MEMBERS} - {"HASH_CR
 NO_KEY: Final = hmac_sha256(b"")
 
 
-class Opened(msgspec.Struct, frozen=True, gc=False):
+class Opened(Leaf):
     """What ENC_DATA held.
 
     Attributes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -140,11 +141,12 @@ def test_every_command_has_a_help_text(capsys: Captured, name: str) -> None:
     assert "Usage" in capsys.readouterr().out
 
 
-def test_the_version_is_the_packages(capsys: Captured) -> None:
+def test_the_version_is_the_packages_and_says_whether_it_is_compiled(capsys: Captured) -> None:
     from importlib.metadata import version
 
     assert main(["--version"]) == 0
-    assert capsys.readouterr().out == f"cpmqr {version('cpmqr')}\n"
+    build = ", compiled" if "CPMQR_TEST_COMPILED" in os.environ else ""
+    assert capsys.readouterr().out == f"cpmqr {version('cpmqr')}{build}\n"
 
 
 def test_an_extra_that_is_not_installed_is_named_and_hides_no_other_command(
