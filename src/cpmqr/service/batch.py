@@ -158,6 +158,9 @@ class Batcher(Generic[Intent, Outcome]):
         """Return when nothing waits and nothing is on its way."""
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            # One that has ended leaves the set in the loop's next round; from Python 3.12 on, gather does not wait for
+            # that by itself, and this would go round for ever.
+            await asyncio.sleep(0)
 
     def _open_lane(self, loop: asyncio.AbstractEventLoop) -> None:
         self._free_lanes -= 1
