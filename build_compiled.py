@@ -43,7 +43,7 @@ def compile_to(built: Path, files: list[str]) -> None:
     from setuptools import Distribution
 
     # Types are judged by `make lint`; here they are only read, whatever is not installed.
-    flags = ["--config-file=", "--ignore-missing-imports", "--follow-imports=silent"]
+    flags = ["--config-file=", "--cache-dir=/dev/null", "--ignore-missing-imports", "--follow-imports=silent"]
     extensions = mypycify(
         [*flags, *files], group_name="cpmqr", target_dir=str(built.parent / "c"), opt_level="3"
     )
