@@ -8,7 +8,8 @@ prometheus_client reads when it is imported.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from prometheus_client import (
@@ -34,6 +35,20 @@ SKEW_REQUESTORS_MAX: Final = 1_000  # each costs a dozen time series; further on
 _OTHERS: Final = "others"
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for each one, which nobody asks for
+
+
+class Tally(Histogram):
+    """A histogram that takes the values of a whole round of the event loop at once, for a fraction of the price."""
+
+    def observe_all(self, values: Sequence[float]) -> None:
+        """Count each value, as `observe` would one after the other."""
+        counts = [0] * len(self._buckets)
+        for value in values:
+            counts[bisect_left(self._upper_bounds, value)] += 1
+        for bucket, count in zip(self._buckets, counts, strict=True):
+            if count:
+                bucket.inc(count)
+        self._sum.inc(sum(values))
 
 
 class Metrics:
@@ -77,18 +92,18 @@ class Metrics:
             "Version of the directory in memory; the oldest of the workers'",
             "livemin",
         )
-        self._skew = Histogram(
+        self._skew = Tally(
             "cpmqr_request_skew_seconds",
             "Request time less the gateway's clock, by requestor",
             ["requestor"],
             buckets=_SKEW_BUCKETS,
             registry=self.registry,
         )
-        self._skews: dict[str, Histogram] = {}
+        self._skews: dict[str, Tally] = {}
         self._samplers: list[Callable[[], None]] = []
 
-    def skew(self, requestor_id: str, seconds: int) -> None:
-        """Note how far a request's time lay from the clock.
+    def skew(self, requestor_id: str, seconds: Sequence[int]) -> None:
+        """Note how far the times of requests lay from the clock.
 
         Args:
             requestor_id: of a requestor who was authenticated, so that nobody else makes labels up.
@@ -97,7 +112,7 @@ class Metrics:
         if known is None:
             name = requestor_id if len(self._skews) < SKEW_REQUESTORS_MAX else _OTHERS
             known = self._skews.setdefault(name, self._skew.labels(name))
-        known.observe(seconds)
+        known.observe_all(seconds)
 
     def sample_with(self, sampler: Callable[[], None]) -> None:
         """Have gauges set by this before each exposition, and from time to time."""
@@ -120,8 +135,8 @@ class Metrics:
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)
 
-    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-        return Histogram(name, text, buckets=buckets, registry=self.registry)
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Tally:
+        return Tally(name, text, buckets=buckets, registry=self.registry)
 
     def _gauge(self, name: str, text: str, mode: str) -> Gauge:
         return Gauge(name, text, registry=self.registry, multiprocess_mode=mode)  # type: ignore[arg-type]

@@ -130,15 +130,18 @@ class Observer:
         """Count and log answers of the issue path."""
         metrics = self.metrics
         issued = []
+        skews: dict[str, list[int]] = {}
         for reply, seconds, skew_s in answers:
-            metrics.duration.observe(seconds)
             if skew_s is not None:
-                metrics.skew(reply.requestor_id, skew_s)
+                skews.setdefault(reply.requestor_id, []).append(skew_s)
             if reply.rslt_cd == codes.OK:
                 issued.append((reply, seconds))
             else:
                 metrics.by_code[reply.rslt_cd].inc()
                 self._refused(reply, seconds)
+        metrics.duration.observe_all([seconds for _, seconds, _ in answers])
+        for requestor_id, seconds_off in skews.items():
+            metrics.skew(requestor_id, seconds_off)
         if issued:
             metrics.by_code[codes.OK].inc(len(issued))
             self._issued(issued)
@@ -236,6 +239,6 @@ def where_and_what(error: BaseException) -> str:
 
 def masked(trace_no: str) -> str:
     """A trace number for the log: what could be a PAN in it is masked."""
-    if len(trace_no) < PAN_DIGITS_MIN:
+    if len(trace_no) < PAN_DIGITS_MIN or _PAN_LIKE.search(trace_no) is None:
         return trace_no
     return _PAN_LIKE.sub(lambda match: mask_pan(match.group()), trace_no)

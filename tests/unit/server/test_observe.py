@@ -12,9 +12,11 @@ import pytest
 import structlog
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
 from cpmqr.errors import KeyUnavailable
 from cpmqr.server import observe
+from cpmqr.server.metrics import Tally
 from cpmqr.server.observe import Observer, configure_logs, masked
 from cpmqr.service.issue import Reply
 
@@ -177,3 +179,23 @@ def test_two_observers_count_for_themselves() -> None:
     one, other = Observer(log_issues=False), Observer(log_issues=False)
     one.answered([(ISSUED, 0.01, None)])
     assert 'cpmqr_answers_total{code="0000"} 0.0' in other.metrics.exposition().decode()
+
+
+@given(
+    st.lists(
+        st.sampled_from([-1e9, -300.0, -3, 0, 3, 3.5, 300, 301, 1e9]) | st.floats(-1e6, 1e6), max_size=40
+    )
+)
+def test_a_tally_of_many_values_is_what_one_after_the_other_makes(values: list[float]) -> None:
+    shown = []
+    for at_once in (True, False):
+        registry = CollectorRegistry()
+        tally = Tally("seconds", "", buckets=(-300, -3, 3, 300), registry=registry)
+        if at_once:
+            tally.observe_all(values)
+        else:
+            for value in values:
+                tally.observe(value)
+        shown.append({(each.name, str(each.labels)): each.value for each in tally.collect()[0].samples})
+    once, singly = shown
+    assert once == pytest.approx(singly)
