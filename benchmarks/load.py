@@ -10,7 +10,7 @@ from typing import cast
 
 import uvloop
 
-from benchmarks.machine import no_collections
+from benchmarks.machine import instrument
 
 
 @dataclass
@@ -129,7 +129,7 @@ def drive(
         seconds: no request is sent after so long. again: start anew when the requests run out (they repeat then).
     """
     feed = _Feed(requests, seconds, again=again)
-    with no_collections():
+    with instrument():
         took = uvloop.run(_drive(port, feed, connections))
     return Run(took, sorted(feed.latencies), feed.statuses)
 

@@ -14,6 +14,9 @@ import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
+
+_PRECEDENCE: Final = -10
 
 
 def pin(core: int) -> None:
@@ -23,14 +26,22 @@ def pin(core: int) -> None:
 
 
 @contextlib.contextmanager
-def no_collections() -> Iterator[None]:
-    """Keep this process's garbage collector still: a client that pauses makes its server look slow."""
+def instrument() -> Iterator[None]:
+    """Be an instrument while the block runs: a client that pauses makes its server look slow.
+
+    The garbage collector is kept still. And where the system lets us (root), this process comes before others on its
+    core, as wallets elsewhere would: beside a database it would wait for the end of each of its statements.
+    """
     gc.collect()
     gc.disable()
+    with contextlib.suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, _PRECEDENCE)
     try:
         yield
     finally:
         gc.enable()
+        if os.getpriority(os.PRIO_PROCESS, 0) == _PRECEDENCE:
+            os.setpriority(os.PRIO_PROCESS, 0, 0)
 
 
 def free_port() -> int:

@@ -140,7 +140,7 @@ def drive(
     """Run one open load; what came of it."""
     pace = OpenLoad(requests, per_second)
     began = time.perf_counter()
-    with machine.no_collections():
+    with machine.instrument():
         uvloop.run(pace.run(port, connections))
     took = time.perf_counter() - began
     good = sorted(each.seconds for each in pace.done if each.status == 200)

@@ -11,12 +11,16 @@ import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 from cpmqr.server.observe import Observer
 from cpmqr.server.paygw import PAYGW_PATH, Scope, Watch
 from cpmqr.server.plain import Headers, PlainRequest
 from cpmqr.service.issue import Call, Issuer, Reply
+
+# So many go through the main job before the event loop looks round: meanwhile a batch can leave for the database, or
+# come back from it.
+BEGUN_AT_ONCE: Final = 12
 
 Done = Callable[[Reply | None], None]
 Begin = Callable[[Call, Done], None]
@@ -79,7 +83,9 @@ class Direct:
         self._arrived.append((request, connection, time.perf_counter()))
 
     def _begin(self) -> None:
-        arrived, self._arrived = self._arrived, []
+        arrived, self._arrived = self._arrived[:BEGUN_AT_ONCE], self._arrived[BEGUN_AT_ONCE:]
+        if self._arrived:
+            asyncio.get_running_loop().call_soon(self._begin)
         for request, connection, started in arrived:
             client, headers = connection.client, request.head.headers
             call = Call(

@@ -22,7 +22,7 @@ Outcome = TypeVar("Outcome")
 
 Tell = Callable[[Outcome | BaseException], None]
 
-LANE_SHARE = 4  # a further transaction is begun for a quarter of a full batch
+LANE_SHARE = 5  # a further transaction is begun for a fifth of a full batch
 SWEEP_S = 0.05  # how often deadlines are looked at: one timer for all that wait, not one for each request
 
 

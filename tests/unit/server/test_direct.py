@@ -16,12 +16,13 @@ from tests.in_process import JSON_TYPE
 
 from cpmqr import startup
 from cpmqr.server import run as server_run
-from cpmqr.server.direct import Connection, Direct
+from cpmqr.server.direct import BEGUN_AT_ONCE, Connection, Direct
 from cpmqr.server.paygw import PAYGW_PATH
-from cpmqr.server.plain import PlainRequest
+from cpmqr.server.plain import PlainRequest, read_plain
 from cpmqr.server.settings import load
 from cpmqr.server.wiring import Gateway
 from cpmqr.service.admission import FREELY_MAX
+from cpmqr.service.issue import Reply
 
 _DATE = re.compile(rb"date: [^\r]*\r\n")
 
@@ -311,5 +312,42 @@ def test_the_sandboxs_wishes_are_heard(tmp_path: Path, header: bytes) -> None:
             expected = b"4006" if b"Result" in header else b"3006"
             assert b'"RSLT_CD":"%b"' % expected in await wire.answer()
         assert site.taken == 0
+
+    play(tmp_path, scenario)
+
+
+class Asker:
+    """A connection without a socket."""
+
+    client = None
+
+    def __init__(self) -> None:
+        self.replies: list[Reply | None] = []
+
+    def is_open(self) -> bool:
+        return True
+
+    def answer(self, reply: Reply | None) -> None:
+        self.replies.append(reply)
+
+
+def test_of_a_crowd_a_few_are_begun_before_the_event_loop_looks_round(tmp_path: Path) -> None:
+    async def scenario(site: Site) -> None:
+        store, askers = gated(site), [Asker() for _ in range(2 * BEGUN_AT_ONCE + 1)]
+        direct = site.gateway.direct
+        for asker in askers:
+            request = read_plain(site.request())
+            assert request is not None
+            direct.take(request, asker)
+        begun = []
+        for _ in range(4):
+            await asyncio.sleep(0)
+            begun.append(site.gateway.admission.in_flight)
+        assert begun == [BEGUN_AT_ONCE, 2 * BEGUN_AT_ONCE, len(askers), len(askers)]
+        store.gate.set()
+        async with asyncio.timeout(5):
+            while not all(asker.replies for asker in askers):
+                await asyncio.sleep(0.01)
+        assert {reply.rslt_cd for asker in askers for reply in asker.replies if reply} == {"0000"}
 
     play(tmp_path, scenario)

@@ -145,13 +145,13 @@ def test_a_few_wait_for_the_transaction_under_way_rather_than_begin_another() ->
     async def scenario() -> None:
         notes = Notes()
         notes.gate.clear()
-        made = batcher(notes.carry_out, notes, lanes=2, batch_max=8)
+        made = batcher(notes.carry_out, notes, lanes=2, batch_max=10)
         futures = [made.submit(0)]
         await asyncio.sleep(0.01)
         futures.append(made.submit(1))
         await asyncio.sleep(0.01)
         assert notes.at_once == 1
-        futures.append(made.submit(2))  # a quarter of a full batch
+        futures.append(made.submit(2))  # a fifth of a full batch
         await asyncio.sleep(0.01)
         assert notes.at_once == 2
         notes.gate.set()
