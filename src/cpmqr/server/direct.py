@@ -19,8 +19,9 @@ from cpmqr.server.plain import Headers, PlainRequest
 from cpmqr.service.issue import Call, Issuer, Reply
 
 # So many go through the main job before the event loop looks round: meanwhile a batch can leave for the database, or
-# come back from it.
+# come back from it. More than a crowd of them do not wait for that: here nobody counts how long they do.
 BEGUN_AT_ONCE: Final = 12
+CROWD: Final = 64
 
 Done = Callable[[Reply | None], None]
 Begin = Callable[[Call, Done], None]
@@ -83,8 +84,9 @@ class Direct:
         self._arrived.append((request, connection, time.perf_counter()))
 
     def _begin(self) -> None:
-        arrived, self._arrived = self._arrived[:BEGUN_AT_ONCE], self._arrived[BEGUN_AT_ONCE:]
-        if self._arrived:
+        arrived, self._arrived = self._arrived, []
+        if BEGUN_AT_ONCE < len(arrived) <= CROWD:
+            arrived, self._arrived = arrived[:BEGUN_AT_ONCE], arrived[BEGUN_AT_ONCE:]
             asyncio.get_running_loop().call_soon(self._begin)
         for request, connection, started in arrived:
             client, headers = connection.client, request.head.headers
