@@ -25,6 +25,7 @@ from tests.store.world import (
 
 from cpmqr.errors import ConfigError, OutcomeUnknown, StoreUnavailable
 from cpmqr.store.postgres import PostgresStore
+from cpmqr.store.postgres_days import DAY_S, make_partition, partition_name
 from cpmqr.store.postgres_issue import ISSUE, READ_FIRST, arguments
 from cpmqr.store.postgres_pool import connect
 
@@ -261,3 +262,17 @@ async def test_the_request_path_reads_one_key_at_a_time_whatever_the_statistics(
     await connection.close()
     for forbidden in ("Seq Scan", "Hash Join", "Merge Join", "Bitmap"):
         assert forbidden not in text, text
+
+
+async def test_a_day_that_another_gateway_is_just_making_is_left_to_it(postgres_url: str) -> None:
+    """Of two at once the slower one may meet the other's row type before it sees its table (SQLSTATE 42710)."""
+    async with opened(postgres_url) as store:
+        day = NOW_S // DAY_S + 1_000
+        connection = await asyncpg.connect(postgres_url)
+        try:
+            await connection.execute(f"CREATE DOMAIN {partition_name(day)} AS integer")
+            made = [await make_partition(connection, each) for each in (day, day + 1, day + 1)]
+        finally:
+            await connection.close()
+        assert made == [False, True, False]
+        assert codes([await issue_one(store, intent("T1"))]) == ["1"]
