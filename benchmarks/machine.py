@@ -34,14 +34,14 @@ def instrument() -> Iterator[None]:
     """
     gc.collect()
     gc.disable()
+    before = os.getpriority(os.PRIO_PROCESS, 0)
     with contextlib.suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, 0, _PRECEDENCE)
     try:
         yield
     finally:
         gc.enable()
-        if os.getpriority(os.PRIO_PROCESS, 0) == _PRECEDENCE:
-            os.setpriority(os.PRIO_PROCESS, 0, 0)
+        os.setpriority(os.PRIO_PROCESS, 0, before)
 
 
 def free_port() -> int:

@@ -1,7 +1,7 @@
-"""What a record is here: fields by name that stay as they were made.
+"""The bases of records in modules that can be compiled: fields by name that stay as they were made.
 
-A room of its own, and a small one, because the compiled build must leave it as it is: a compiled class forgets what is
-said of it beside its bases, so frozen and free of the collector are what these two bases hand down.
+Elsewhere a record says `frozen=True` of itself. A compiled class forgets what is said of it beside its bases, so there
+the bases hand it down, and they are never compiled.
 """
 
 from __future__ import annotations

@@ -128,6 +128,8 @@ class Direct:
             self._answer(connection, reply)
         if turned_away:
             self._observer.turned_away(refusal, len(turned_away))
+        if not answers:  # an overload has rounds that only refuse
+            return
         now = time.perf_counter()
         told = [
             (call, headers, connection, reply, now - started)

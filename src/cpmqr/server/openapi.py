@@ -253,9 +253,8 @@ def _schemas() -> Json:
         sorted(kinds, key=lambda kind: kind.__name__), ref_template=_REF
     )
     schemas: Json = dict(components)
-    for (
-        schema
-    ) in schemas.values():  # docstrings; only from Python 3.13 on are they kept without their indentation
+    # Docstrings; only from Python 3.13 on are they kept without their indentation.
+    for schema in schemas.values():
         if "description" in schema:
             schema["description"] = inspect.cleandoc(schema["description"])
     schemas["VerificationRequest"]["oneOf"] = _EITHER
