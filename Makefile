@@ -50,10 +50,10 @@ test: lint browser
 compiled: $(COMPILED)/.ready
 
 $(COMPILED)/.ready: pyproject.toml constraints.txt build_compiled.py $(shell find src -type f -not -name '*.pyc')
-	@command -v cc >/dev/null || { echo "cpmqr: the compiled build needs a C compiler (cc)"; exit 1; }
+	@PYTHON=$(PYTHON) tests/install-compiler.sh
 	@echo "cpmqr: compiling into $(COMPILED) (about a minute)"
 	@$(PYTHON) -m venv $(COMPILED)
-	@HATCH_BUILD_HOOK_ENABLE_CUSTOM=true PIP_CONSTRAINT=constraints.txt $(COMPILED)/bin/python -m pip install --quiet --disable-pip-version-check '.[dev]'
+	@HATCH_BUILD_HOOK_ENABLE_CUSTOM=true $(COMPILED)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt '.[dev]'
 	@touch $@
 
 test-compiled: compiled

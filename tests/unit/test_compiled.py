@@ -29,6 +29,13 @@ def test_nothing_is_compiled_unless_that_is_asked_for() -> None:
     assert WHEEL["hooks"]["custom"]["enable-by-default"] is False
 
 
+def test_the_compiler_is_the_one_that_the_types_are_checked_with() -> None:
+    pinned = [
+        line for line in (ROOT / "constraints.txt").read_text("utf-8").split() if line.startswith("mypy==")
+    ]
+    assert [each for each in WHEEL["hooks"]["custom"]["dependencies"] if each.startswith("mypy")] == pinned
+
+
 def test_the_list_is_in_order_and_names_each_module_once() -> None:
     assert sorted(set(MODULES)) == MODULES
 
