@@ -53,16 +53,21 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def process(
-    module: str, arguments: Sequence[str], port: int, log: Path, core: int | None = 0
+    module: str,
+    arguments: Sequence[str],
+    port: int,
+    log: Path,
+    core: int | None = 0,
+    python: str = sys.executable,
 ) -> Iterator[int]:
     """Run `python -m module` until the block ends; gives its pid once its port answers.
 
     Args:
-        core: where it stays; None leaves it where this process is.
+        core: where it stays; None leaves it where this process is. python: with another installation than ours.
     """
     with log.open("ab") as stderr:
         child = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            [python, "-m", module, *arguments],
             stdout=subprocess.DEVNULL,
             stderr=stderr,
             preexec_fn=None if core is None else lambda: pin(core),
