@@ -23,6 +23,8 @@ Outcome = TypeVar("Outcome")
 Tell = Callable[[Outcome | BaseException], None]
 
 LANE_SHARE = 5  # a further transaction is begun for a fifth of a full batch
+SHARES = 3  # a batch takes a third of all that are inside, where several may be on their way
+SHARE_MIN = 16  # but always so many: a smaller one costs the database too much
 SWEEP_S = 0.05  # how often deadlines are looked at: one timer for all that wait, not one for each request
 
 
@@ -83,6 +85,7 @@ class Batcher(Generic[Intent, Outcome]):
         self._queue_max = queue_max
         self._batch_max = batch_max
         self._lane_opens_at = max(1, batch_max // LANE_SHARE)
+        self._shares = SHARES if lanes > 1 else 1
         self._lanes = lanes
         self._free_lanes = lanes
         self._wait_max_s = wait_max_s
@@ -178,7 +181,9 @@ class Batcher(Generic[Intent, Outcome]):
 
     def _next_batch(self) -> list[_Waiting[Intent, Outcome]]:
         batch: list[_Waiting[Intent, Outcome]] = []
-        while self._queue and len(batch) < self._batch_max:
+        inside = len(self._queue) + sum(map(len, self._under_way))
+        most = min(self._batch_max, max(SHARE_MIN, -(-inside // self._shares)))
+        while self._queue and len(batch) < most:
             waiting = self._queue.popleft()
             if waiting.alive is None or waiting.alive():
                 batch.append(waiting)
@@ -191,16 +196,22 @@ class Batcher(Generic[Intent, Outcome]):
         started = loop.time()
         waited_s = self._waited_s(batch[0], started)
         self._under_way.append(batch)
-        outcomes: Sequence[Outcome | BaseException]
+        outcomes: Sequence[Outcome | BaseException] = [OutcomeUnknown("the commit was given up")] * len(batch)
         try:
             outcomes = await self._outcomes([waiting.intent for waiting in batch])
         except Exception as error:
             outcomes = [error] * len(batch)
         finally:
-            self._under_way.remove(batch)
             self._observe(len(batch), waited_s, loop.time() - started)
-        # In the loop's next round: the next batch is on its way to the database before these are turned into answers.
-        loop.call_soon(_settle_all, batch, outcomes)
+            # In the loop's next round: the next batch is on its way to the database before these become answers.
+            loop.call_soon(self._settle, batch, outcomes)
+
+    def _settle(
+        self, batch: list[_Waiting[Intent, Outcome]], outcomes: Sequence[Outcome | BaseException]
+    ) -> None:
+        self._under_way.remove(batch)
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            waiting.settle(outcome)
 
     def _waited_s(self, waiting: _Waiting[Intent, Outcome], now: float) -> float:
         return now - (waiting.deadline - self._wait_max_s)
@@ -224,10 +235,3 @@ class Batcher(Generic[Intent, Outcome]):
             self._open_lane(loop)
         busy = self._queue or self._under_way or self._tasks
         self._sweeper = loop.call_later(SWEEP_S, self._sweep) if busy else None
-
-
-def _settle_all(
-    batch: Sequence[_Waiting[Intent, Outcome]], outcomes: Sequence[Outcome | BaseException]
-) -> None:
-    for waiting, outcome in zip(batch, outcomes, strict=True):
-        waiting.settle(outcome)

@@ -161,6 +161,57 @@ def test_a_few_wait_for_the_transaction_under_way_rather_than_begin_another() ->
     run(scenario)
 
 
+@pytest.mark.parametrize(
+    ("lanes", "crowd", "batches"),
+    [(2, 90, [30, 30, 30]), (2, 40, [16, 16, 8]), (2, 20, [16, 4]), (1, 90, [90]), (2, 700, [100] * 7)],
+    ids=["a third each", "not too few", "a small one", "with one lane all", "never more than the limit"],
+)
+def test_a_crowd_goes_into_batches_of_a_third(lanes: int, crowd: int, batches: list[int]) -> None:
+    """So that database, gateway and wallets each have something to do; in one lane there is nothing to share."""
+
+    async def scenario() -> None:
+        notes = Notes()
+        made = batcher(notes.carry_out, notes, lanes=lanes, batch_max=100, queue_max=1000)
+        await asyncio.gather(*[made.submit(number) for number in range(crowd)])
+        assert [len(batch) for batch in notes.batches] == batches
+
+    run(scenario)
+
+
+def test_who_has_an_outcome_but_no_answer_yet_counts_as_inside() -> None:
+    """Else the next batch would be a third of the rest, then of the rest of that."""
+
+    async def scenario() -> None:
+        notes = Notes()
+        notes.gate.clear()
+        made = batcher(notes.carry_out, notes, lanes=2, batch_max=200)
+        futures = [made.submit(number) for number in range(30)]
+        await asyncio.sleep(0.01)
+        futures += [made.submit(number) for number in range(30, 60)]
+        notes.gate.set()
+        await asyncio.gather(*futures)
+        assert [len(batch) for batch in notes.batches] == [16, 20, 20, 4]
+
+    run(scenario)
+
+
+def test_those_of_a_commit_that_is_given_up_are_told_that_nobody_knows() -> None:
+    async def scenario() -> None:
+        notes = Notes()
+        notes.gate.clear()
+        made = batcher(notes.carry_out, notes)
+        before = asyncio.all_tasks()
+        future = made.submit(1)
+        await asyncio.sleep(0.01)
+        (lane,) = asyncio.all_tasks() - before
+        lane.cancel()
+        with pytest.raises(OutcomeUnknown):
+            await future
+        await made.drain()
+
+    run(scenario)
+
+
 def test_nobody_waits_for_a_transaction_that_is_stuck() -> None:
     async def scenario() -> None:
         notes = Notes()
