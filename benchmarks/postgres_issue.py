@@ -89,7 +89,7 @@ class Bench:
         self._cores = sorted(os.sched_getaffinity(0))
         self._file, self._pans = prepare(folder, plan.tokens, plan.profile, postgres.url)
         self._config = write_settings(folder, plan.profile, issues_logged=plan.issues_logged)
-        postgres.execute(*(each.format(tokens=plan.tokens) for each in _TABLES))
+        make_tables(postgres, plan.tokens)
 
     def measure(self, *, workers: int, pinned: bool) -> dict[str, Any]:
         """Run null, both pgbench scripts and a gateway in turn; medians and ratios."""
@@ -144,13 +144,9 @@ class Bench:
 
     def _pgbench(self, script: str, cores: list[int]) -> float:
         os.sched_setaffinity(0, cores)
-        variables = {"tokens": self.plan.tokens, "number": 0, "run": secrets.token_hex(4)}
-        return database.pgbench(
-            self._postgres.url,
-            script,
-            clients=self.plan.connections,
-            seconds=self.plan.seconds,
-            variables=variables,
+        plan = self.plan
+        return pgbench(
+            self._postgres, script, tokens=plan.tokens, clients=plan.connections, seconds=plan.seconds
         )
 
     def _spent(self, pid: int) -> tuple[float, float]:
@@ -177,6 +173,17 @@ class Bench:
     def _backends(self) -> list[int]:
         rows = self._postgres.query("SELECT pid FROM pg_stat_activity WHERE application_name = 'cpmqr'")
         return [pid for (pid,) in rows] if self._postgres.pid else []
+
+
+def make_tables(postgres: database.Database, tokens: int) -> None:
+    """Make what pgbench's scripts work on."""
+    postgres.execute(*(each.format(tokens=tokens) for each in _TABLES))
+
+
+def pgbench(postgres: database.Database, script: str, *, tokens: int, clients: int, seconds: float) -> float:
+    """Run one of the scripts; transactions a second."""
+    variables = {"tokens": tokens, "number": 0, "run": secrets.token_hex(4)}
+    return database.pgbench(postgres.url, script, clients=clients, seconds=seconds, variables=variables)
 
 
 def figures(rounds: Sequence[Round]) -> dict[str, Any]:
