@@ -38,10 +38,12 @@ BATCH = 32
 LANES = 2  # as the gateway has them by default
 WARM_UP_S = 3.0
 PURGE_WINDOW_S = 5.0  # before and after it
-# A machine that is meant for such sizes has more than initdb's 128 MB, and checkpoints that are minutes apart.
+# A machine that is meant for such sizes has more than initdb's 128 MB, checkpoints that are minutes apart, and keeps
+# the files of its log: a new one is filled with zeros first, and everybody waits for that.
 SERVER = {
     "shared_buffers": "2GB",
     "max_wal_size": "8GB",
+    "min_wal_size": "8GB",
     "checkpoint_timeout": "15min",
     "wal_level": "minimal",
     "max_wal_senders": "0",

@@ -21,7 +21,10 @@ WAIT_MAX_S: Final = 0.05  # ten times what an answer takes when there is little 
 TURN_S: Final = 0.05  # how often the limit is looked at
 LIMIT_MIN: Final = 2
 QUICK_S: Final = 0.002  # what an answer may take in an overload beside its transactions…
-TRANSACTIONS: Final = 1.5  # …which are half of the one under way, and its own
+TRANSACTIONS: Final = 2  # …which are the one under way, and its own, each at its quickest
+FORGOTTEN: Final = (
+    0.01  # by so much of the difference each slower transaction makes the quickest one forgotten
+)
 LATE_S: Final = 0.0015  # how late the event loop may be on average: nobody sees a request before
 CALM_S: Final = 1.0  # without a refusal, then an overload is over; as long as Retry-After has clients wait
 
@@ -41,7 +44,7 @@ class Admission:
         self.overloaded = False
         self.limit = FREELY_MAX
         self._rate = 0.0  # answers a second, of late
-        self._transaction_s = 0.0
+        self._quickest_s = 0.0
         self._late_s = 0.0
         self._turn_at = now()
         self._answered = 0
@@ -76,8 +79,13 @@ class Admission:
             self._turn(now)
 
     def transaction(self, took_s: float) -> None:
-        """Note how long a transaction took."""
-        self._transaction_s += 0.1 * (took_s - self._transaction_s)
+        """Note how long a transaction took.
+
+        Of late the quickest counts, not the mean: the more are let in the longer a transaction takes, and a mean would
+        then let in more.
+        """
+        slower_s = self._quickest_s + FORGOTTEN * (took_s - self._quickest_s)
+        self._quickest_s = min(took_s, slower_s) if self._quickest_s else took_s
 
     def late(self, seconds: float) -> None:
         """Note by how much the event loop missed a moment: that is what a request waits before it can `enter`."""
@@ -118,4 +126,4 @@ class Admission:
 
     @property
     def _quick_s(self) -> float:
-        return QUICK_S + TRANSACTIONS * self._transaction_s
+        return QUICK_S + TRANSACTIONS * self._quickest_s

@@ -213,3 +213,41 @@ def test_a_quick_gateway_may_have_more_under_way_than_a_slow_one() -> None:
         hand.now += TURN_S if hand.admission.limit >= 500 else TURN_S / 2
         hand.admission.leave(hand.let_in(1)[0], answered=True)
     assert hand.admission.limit == pytest.approx(10_000 * WAIT_MAX_S, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("took_s", "wait_s", "grows"),
+    [(0.002, 0.005, True), (0.002, 0.007, False), (0.01, 0.005, True), (0.01, 0.009, False)],
+    ids=["soon", "late", "soon though transactions take long", "that they take long is no excuse at once"],
+)
+def test_an_overload_lets_more_in_while_answers_take_little_more_than_the_quickest_transactions(
+    took_s: float, wait_s: float, grows: bool
+) -> None:
+    hand = ByHand()
+    hand.admission.transaction(0.002)
+    entered = hand.let_in(FREELY_MAX)
+    assert hand.admission.enter() is None  # an overload begins
+    for moment in entered:
+        hand.admission.leave(moment, answered=False)
+    for _ in range(10):
+        hand.admission.transaction(took_s)
+    before = hand.admission.limit
+    entered = hand.let_in(before)
+    hand.now += 1.1 * TURN_S
+    late_by = hand.now - wait_s
+    for _ in entered:
+        hand.admission.leave(late_by, answered=True)
+    assert (hand.admission.limit > before) is grows
+
+
+def test_a_database_that_has_become_slower_for_good_is_believed_in_the_end() -> None:
+    loop, slower = Loop(sqlite), 0.0
+
+    def moved_away(batch: int) -> float:
+        return sqlite(batch) + slower
+
+    loop = Loop(moved_away)
+    loop.run(arrivals(0.5 * CAPACITY, 1))
+    slower = 0.004
+    loop.run(arrivals(3 * CAPACITY, 6, start=loop.now))
+    assert len([each for each in loop.answered if each[0] > loop.now - 2]) > 0.3 * 2 * CAPACITY
