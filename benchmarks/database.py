@@ -163,6 +163,11 @@ def cpu_seconds(pid: int) -> float:
     return ticks / _TICKS_A_SECOND
 
 
+def spent(gateway: int, postgres: Database) -> tuple[float, float]:
+    """Processor seconds of a gateway, by its pid, and of its database so far."""
+    return cpu_seconds(gateway), cpu_seconds(postgres.pid)
+
+
 def memory_bytes(pid: int) -> int:
     """Give a process's own share of memory (PSS: what is shared counts in parts)."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():

@@ -35,25 +35,23 @@ def instrument() -> Iterator[None]:
     """
     gc.collect()
     gc.disable()
+    before = _come_first()
     try:
-        with _at_once():
-            yield
+        yield
     finally:
         gc.enable()
+        if before is not None:
+            os.sched_setscheduler(0, *before)
 
 
-@contextlib.contextmanager
-def _at_once() -> Iterator[None]:
+def _come_first() -> tuple[int, os.sched_param] | None:
+    """Take real-time scheduling; how this process was scheduled before, or None where the system does not let us."""
     try:
         before = os.sched_getscheduler(0), os.sched_getparam(0)
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_PRECEDENCE))
     except (AttributeError, PermissionError):  # another system, another user
-        yield
-        return
-    try:
-        yield
-    finally:
-        os.sched_setscheduler(0, *before)
+        return None
+    return before
 
 
 def free_port() -> int:

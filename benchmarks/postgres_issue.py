@@ -110,9 +110,10 @@ class Bench:
                 nothing = self._drive(null_port, requests, self.plan.seconds / 2, other, again=True)
                 four = self._pgbench(FOUR_STATEMENTS, own)
                 one = self._pgbench(ONE_STATEMENT, own)
-                spent = self._spent(pid)
+                spent = database.spent(pid, self._postgres)
                 run = self._drive(port, requests, self.plan.seconds, other)
-                rounds.append(Round(nothing.per_second, four, one, run, _less(self._spent(pid), spent)))
+                spent = _less(database.spent(pid, self._postgres), spent)
+                rounds.append(Round(nothing.per_second, four, one, run, spent))
             counted = {name: value - counted.get(name, 0) for name, value in machine.metrics(port).items()}
             memory = self._memory(pid, port) if workers == 1 else {}
         assert all(set(each.gateway.statuses) == {200} for each in rounds)
@@ -148,10 +149,6 @@ class Bench:
         return pgbench(
             self._postgres, script, tokens=plan.tokens, clients=plan.connections, seconds=plan.seconds
         )
-
-    def _spent(self, pid: int) -> tuple[float, float]:
-        """Processor seconds of the gateway and of the database so far."""
-        return database.cpu_seconds(pid), database.cpu_seconds(self._postgres.pid)
 
     def _memory(self, pid: int, port: int) -> dict[str, Any]:
         before = database.memory_bytes(pid)

@@ -96,10 +96,11 @@ class Bench:
 
     def turn(self, port: int, pid: int) -> dict[str, float]:
         """What a gateway does in its turn."""
-        before = self._spent(pid)
+        before = database.spent(pid, self._postgres)
         run = self._drive(port, self.plan.seconds)
+        after = database.spent(pid, self._postgres)
         assert set(run.statuses) == {200}, run.statuses
-        gateway_s, database_s = (now - then for then, now in zip(before, self._spent(pid), strict=True))
+        gateway_s, database_s = (now - then for then, now in zip(before, after, strict=True))
         return {
             "per_second": run.per_second,
             "gateway_cpu_us": 1e6 * gateway_s / len(run.latencies),
@@ -122,9 +123,6 @@ class Bench:
             seconds=seconds,
             again=port == self._null_port,
         )
-
-    def _spent(self, pid: int) -> tuple[float, float]:
-        return database.cpu_seconds(pid), database.cpu_seconds(self._postgres.pid)
 
 
 def measure(pythons: Sequence[str], plan: Plan) -> dict[str, Any]:

@@ -22,9 +22,7 @@ TURN_S: Final = 0.05  # how often the limit is looked at
 LIMIT_MIN: Final = 2
 QUICK_S: Final = 0.002  # what an answer may take in an overload beside its transactions…
 TRANSACTIONS: Final = 2  # …which are the one under way, and its own, each at its quickest
-FORGOTTEN: Final = (
-    0.01  # by so much of the difference each slower transaction makes the quickest one forgotten
-)
+FORGOTTEN: Final = 0.01  # the share of the difference by which a slower transaction moves the quickest
 LATE_S: Final = 0.0015  # how late the event loop may be on average: nobody sees a request before
 CALM_S: Final = 1.0  # without a refusal, then an overload is over; as long as Retry-After has clients wait
 
