@@ -63,8 +63,9 @@ test-crash: setup
 	@CPMQR_CRASH_KILLS=50 CPMQR_REPORT=1 $(BIN)/python -m pytest tests/fault/test_postgres_crash.py -s
 
 test-failover: setup
-	@tests/failover/install.sh
-	@CPMQR_REPORT=1 $(BIN)/python -m pytest -m failover tests/failover -s
+	@patroni=$$(tests/failover/install.sh) && \
+	$(BIN)/python -m pytest -m failover tests/failover -s -rs && \
+	CPMQR_PATRONI=$$patroni CPMQR_REPORT=1 $(BIN)/python -m pytest -m failover tests/failover -s
 
 bench: setup
 	@$(BIN)/python -m benchmarks

@@ -1,7 +1,7 @@
 """Two PostgreSQL under Patroni, and etcd: real ones, on ports of 127.0.0.1, run by `deploy/patroni/patroni.yml`.
 
-Debian's packages are wanted: patroni, etcd-server and postgresql. PostgreSQL does not run as root, so a root's cluster
-runs as the user `postgres`, which that package makes.
+Debian's packages are wanted: patroni, etcd-server and postgresql; CPMQR_PATRONI names another Patroni's program.
+PostgreSQL does not run as root, so a root's cluster runs as the user `postgres`, which that package makes.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from urllib.parse import quote
 from tests.fault.deployment import free_port
 
 PATRONI_YML = Path(__file__).parents[2] / "deploy" / "patroni" / "patroni.yml"
+PATRONI = os.environ.get("CPMQR_PATRONI", "patroni")
 POSTGRES_USER = "postgres"
 Told = TypeVar("Told")
 START_S_MAX = 90.0
@@ -31,8 +32,13 @@ FAILOVER_S_MAX = 120.0
 
 def missing() -> list[str]:
     """What has to be installed first."""
-    found = {"etcd": shutil.which("etcd"), "patroni": shutil.which("patroni"), "postgres": _postgres_bin()}
+    found = {"etcd": shutil.which("etcd"), PATRONI: shutil.which(PATRONI), "postgres": _postgres_bin()}
     return [name for name, path in found.items() if path is None]
+
+
+def patroni_version() -> tuple[int, ...]:
+    told = subprocess.run([PATRONI, "--version"], capture_output=True, text=True, check=True).stdout
+    return tuple(int(part) for part in told.split()[-1].split("."))
 
 
 def _postgres_bin() -> Path | None:
@@ -94,7 +100,7 @@ class Node:
             **passwords,
         }
         self.log = folder / f"{name}.log"
-        self._patroni = Process(["patroni", str(folder / "patroni.yml")], self.log, env)
+        self._patroni = Process([PATRONI, str(folder / "patroni.yml")], self.log, env)
 
     def start(self) -> None:
         self._patroni.start()
@@ -146,10 +152,15 @@ class Node:
 
         wait_for(all_gone, f"end of {self.name}'s PostgreSQL", 20)
 
-    def signal_all(self, number: signal.Signals) -> None:
-        """SIGSTOP and SIGCONT to Patroni and PostgreSQL: a machine that is there and says nothing."""
-        self._patroni.signal(number)
-        self.signal_postgres(number)
+    def freeze(self) -> None:
+        """SIGSTOP to Patroni and PostgreSQL: a machine that is there and says nothing."""
+        self._patroni.signal(signal.SIGSTOP)
+        self.signal_postgres(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let them go on where they stood still."""
+        self.signal_postgres(signal.SIGCONT)
+        self._patroni.signal(signal.SIGCONT)
 
     def signal_postgres(self, number: signal.Signals) -> None:
         for pid in self.postgres_pids():

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-import signal
 import statistics
 import subprocess
 import time
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 
 import asyncpg
 import pytest
+from tests.failover import cluster as clusters
 from tests.failover.cluster import Cluster, Node
 from tests.fault import report
 from tests.fault.deployment import Deployment, Gateway
@@ -28,7 +28,8 @@ pytestmark = [pytest.mark.failover, pytest.mark.timeout(1800)]
 KILLS = int(os.environ.get("CPMQR_FAILOVER_KILLS", "5"))
 WALLETS = 12
 STEADY_S = 4.0
-SETTLED_S = 5.0  # a loop of Patroni's and more
+LOCK_COMPARED = (3, 0, 3)
+"""From this version on Patroni looks whose its lock is before it renews it."""
 
 Change = Callable[[Node], None]
 
@@ -117,18 +118,10 @@ def test_a_primary_killed_again_and_again_loses_no_answered_issue(
     assert story.proof.tokens == len(deployment.pans)
 
 
-def _thaw(node: Node) -> None:
-    """Let a frozen node go on, but not in the very moment of the other's promotion.
-
-    Within 0.1 s of it Patroni 3.0.2 was seen to give its lock back to the thawed node. The other was then on a timeline
-    that leads nowhere, commits waited for it, and nobody was served.
-    """
-    time.sleep(SETTLED_S)
-    node.signal_all(signal.SIGCONT)
-
-
 def test_a_frozen_primary_is_left_for_the_new_one(cluster: Cluster, deployment: Deployment) -> None:
-    story = under_load(cluster, deployment, lambda node: node.signal_all(signal.SIGSTOP), _thaw, 1)
+    if clusters.patroni_version() < LOCK_COMPARED:
+        pytest.skip("this Patroni takes its lock back when it is thawed (patroni/patroni#2689)")
+    story = under_load(cluster, deployment, Node.freeze, Node.thaw, 1)
     assert story.proof.answered > 100
 
 
@@ -151,13 +144,13 @@ def test_a_retry_is_not_answered_while_no_standby_confirms(cluster: Cluster, dep
             return await connection.ask(gateway.port, deployment.wallet.authorization, wallets.body_of(first))
 
         standby = cluster.other(await asyncio.to_thread(cluster.wait_whole))
-        standby.signal_all(signal.SIGSTOP)
+        standby.freeze()
         try:
             await asyncio.sleep(0.2)
             code, _ = await repeat()
             assert code == "9003"
         finally:
-            standby.signal_all(signal.SIGCONT)
+            standby.thaw()
         while (told := await repeat())[0] in REPEAT:
             await asyncio.sleep(0.2)
         assert told == ("0000", first.answer)
@@ -182,7 +175,7 @@ def _versions(deployment: Deployment) -> dict[str, str]:
     (row,) = asyncio.run(deployment.rows("SHOW server_version"))
     return {
         "PostgreSQL": row["server_version"].split()[0],
-        "Patroni": told("patroni", "--version"),
+        "Patroni": told(clusters.PATRONI, "--version"),
         "etcd": told("etcd", "--version"),
         "asyncpg": asyncpg.__version__,
         "Python": platform.python_version(),
