@@ -76,7 +76,7 @@ bench-compiled: compiled
 
 bench-size: setup
 	@mkdir -p build
-	@$(BIN)/python -m benchmarks.size --tokens 10000000 --issues 50000000 --rounds 5 --warm-up 30 --shared-buffers 8GB --json build/size.json
+	@$(BIN)/python -m benchmarks.size --tokens 10000000 --issues 50000000 --rounds 6 --seconds 30 --warm-up 30 --shared-buffers 8GB --json build/size.json
 
 pictures: setup browser
 	@$(BIN)/python docs/pictures.py
