@@ -29,8 +29,12 @@ from tests.store.world import (
     with_tokens,
 )
 
-from cpmqr.errors import OutcomeUnknown
-from cpmqr.model import Credential, TokenState
+from cpmqr.errors import ConfigError, OutcomeUnknown, Refusal
+from cpmqr.keys.software import SoftwareKek
+from cpmqr.model import Credential, KeyPurpose, Role, Secret, TokenState
+from cpmqr.service.key_admin import KeyAdmin
+from cpmqr.service.key_names import KeyName
+from cpmqr.service.requestors import Requestors
 from cpmqr.store.base import ClaimIntent, IssueIntent
 from cpmqr.store.postgres import PostgresStore
 
@@ -42,6 +46,10 @@ STEP_S: Final = 0.01
 STEPS_MAX: Final = 1000  # ten seconds: a shared machine has its moments
 
 CREDENTIAL: Final = Credential("0123456789abcdef", REQUESTOR_ID, b"digest".ljust(32, b"."), NOW_S)
+
+KEK: Final = SoftwareKek(Secret(b"k" * 32))
+PENDING: Final = KeyName(KeyPurpose.TRANSPORT, REQUESTOR_ID, "01", "01")
+HASH_KEY: Final = KeyName(KeyPurpose.HASH_CRC, REQUESTOR_ID, "", "01")
 
 Ask = Callable[[PostgresStore], Coroutine[Any, Any, list[str]]]
 
@@ -55,7 +63,7 @@ def server() -> Iterator[str]:
 
 @pytest.fixture
 async def store(server: str, anyio_backend: str) -> AsyncIterator[PostgresStore]:
-    """A store with tokens 1 and 2, one issue of token 1, and a credential."""
+    """A store with tokens 1 and 2, one issue of token 1, a credential, and a key that is not active yet."""
     schema = f"test_{secrets.token_hex(6)}"
     async with connected(server) as connection:
         await connection.execute(f"CREATE SCHEMA {schema}")
@@ -64,6 +72,7 @@ async def store(server: str, anyio_backend: str) -> AsyncIterator[PostgresStore]
     await with_tokens(opened, token(1), token(2))
     await issue_one(opened, intent("T1"))
     await opened.add_credential(ACTOR, CREDENTIAL)
+    await KeyAdmin(opened, KEK).generate(ACTOR, PENDING, NOW_S)
     yield opened
     await opened.close()
 
@@ -156,6 +165,52 @@ async def revokes_issue(store: PostgresStore) -> list[str]:
     return [state.value for state in states if state]
 
 
+async def revokes_its_credential(store: PostgresStore) -> list[str]:
+    revoked = await Requestors(store).revoke_credential(
+        ACTOR, CREDENTIAL.credential_id, NOW_S, requestor_id=REQUESTOR_ID
+    )
+    return ["revoked" if revoked else "before"]
+
+
+async def suspends_requestor(store: PostgresStore) -> list[str]:
+    return [str((await Requestors(store).suspend(ACTOR, REQUESTOR_ID, NOW_S)).suspended)]
+
+
+async def creates_authoriser(store: PostgresStore) -> list[str]:
+    try:
+        await Requestors(store).create(ACTOR, requestor("authoriser", role=Role.AUTHORISER), NOW_S)
+    except Refusal as refusal:
+        return [refusal.cause]
+    return ["created"]
+
+
+def with_keys(step: Callable[[KeyAdmin], Coroutine[Any, Any, object]]) -> Ask:
+    async def ask(store: PostgresStore) -> list[str]:
+        try:
+            await step(KeyAdmin(store, KEK))
+        except ConfigError as error:
+            return [str(error)]
+        return []
+
+    return ask
+
+
+def initialises() -> Ask:
+    return with_keys(lambda keys: keys.init(ACTOR, NOW_S))
+
+
+def activates() -> Ask:
+    return with_keys(lambda keys: keys.activate(ACTOR, PENDING, NOW_S))
+
+
+def retires() -> Ask:
+    return with_keys(lambda keys: keys.retire(ACTOR, PENDING, NOW_S))
+
+
+def generates() -> Ask:
+    return with_keys(lambda keys: keys.generate(ACTOR, HASH_KEY, NOW_S))
+
+
 async def puts_requestor(store: PostgresStore) -> list[str]:
     await store.put_requestor(ACTOR, requestor(suspended=True), NOW_S)
     return []
@@ -189,6 +244,20 @@ async def puts_requestor(store: PostgresStore) -> list[str]:
         pytest.param(suspends, suspends, ["suspended"], id="a token's state"),
         pytest.param(revokes_issue, revokes_issue, ["revoked"], id="a revocation of a QR"),
         pytest.param(puts_requestor, puts_requestor, [], id="a requestor"),
+        pytest.param(revokes_its_credential, revokes_its_credential, ["before"], id="the end of one's own"),
+        pytest.param(suspends_requestor, suspends_requestor, ["True"], id="a requestor's suspension"),
+        pytest.param(
+            creates_authoriser, creates_authoriser, ["requestor_id: it is taken"], id="a new authoriser"
+        ),
+        pytest.param(initialises(), initialises(), [], id="the gateway's own keys"),
+        pytest.param(activates(), activates(), [], id="a key's activation"),
+        pytest.param(retires(), retires(), [], id="a key's retirement"),
+        pytest.param(
+            generates(),
+            generates(),
+            [f"there is a {HASH_KEY} already: a key is never replaced, make another version"],
+            id="a new key",
+        ),
     ],
 )
 async def test_a_repeat_waits_for_the_standby_that_has_not_confirmed_the_first(

@@ -172,11 +172,10 @@ class Calls:
 
     async def revoke_credential(self, ask: Ask) -> v1.CredentialList:
         requestor = await self._governed(ask)
-        credential_id = ask.path["credential_id"]
-        live = await self._requestors.credentials(requestor.requestor_id)
-        if credential_id not in [credential.credential_id for credential in live]:
+        if not await self._requestors.revoke_credential(
+            ask.actor, ask.path["credential_id"], ask.now_s, requestor_id=requestor.requestor_id
+        ):
             raise Refusal(codes.MEMBER_WRONG, "credential_id: this requestor has no such live credential")
-        await self._requestors.revoke_credential(ask.actor, credential_id, ask.now_s)
         await self._access.refresh()
         return credentials_answer(await self._requestors.credentials(requestor.requestor_id))
 

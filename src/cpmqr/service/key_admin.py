@@ -88,6 +88,8 @@ class KeyAdmin:
             ]
             if made:
                 await self._store.put_keys(actor, made, "key.init", now_s)
+            else:
+                await self._store.confirm_directory()
         return made
 
     async def generate(
@@ -190,6 +192,7 @@ class KeyAdmin:
         async with self._one_at_a_time:
             key = await self._get(name)
             if key.state is KeyState.ACTIVE:
+                await self._store.confirm_directory()
                 return key
             if key.state is KeyState.RETIRED and (not reinstate or key.purpose in OWN_ALGORITHMS):
                 raise ConfigError(f"version {key.version} is retired")
@@ -214,6 +217,7 @@ class KeyAdmin:
         async with self._one_at_a_time:
             key = await self._get(name)
             if key.state is KeyState.RETIRED:
+                await self._store.confirm_directory()
                 return key
             others = [other for other in await self._family(name) if other.version != key.version]
             is_last = key.state is KeyState.ACTIVE and all(
@@ -244,9 +248,10 @@ class KeyAdmin:
         async with self._one_at_a_time:
             keys = [key for key in (await self._store.directory()).keys if key.kek_id != new_kek.kek_id]
             moved = [self._rewrapped(key, new_kek) for key in keys]
-            # Even if there are none left: "0" has people throw the old KEK away, so it waits, as every commit does,
-            # until a standby has all that came before it.
-            await self._store.put_keys(actor, moved, "key.rewrap", now_s)
+            if moved:
+                await self._store.put_keys(actor, moved, "key.rewrap", now_s)
+            else:  # "0" has people throw the old KEK away
+                await self._store.confirm_directory()
         return len(moved)
 
     def algorithm(self, name: KeyName) -> str:
@@ -290,6 +295,7 @@ class KeyAdmin:
         full_name = msgspec.structs.replace(name, version=name.version or next_version(name.purpose, taken))
         check_name(full_name)
         if full_name.version in taken:
+            await self._store.confirm_directory()
             raise ConfigError(
                 f"there is a {full_name} already: a key is never replaced, make another version"
             )

@@ -76,6 +76,7 @@ class Requestors:
         check_requestor(created, self._crypto_types)
         async with self._one_at_a_time:
             if await self._find(created.requestor_id) is not None:
+                await self._store.confirm_directory()
                 raise Refusal(codes.MEMBER_WRONG, "requestor_id: it is taken")
             await self._store.put_requestor(actor, created, now_s)
         return created
@@ -93,7 +94,9 @@ class Requestors:
             before = await self._get(requestor_id)
             after = msgspec.structs.replace(before, **changes)
             check_requestor(after, self._crypto_types)
-            if after != before:
+            if after == before:
+                await self._store.confirm_directory()
+            else:
                 await self._store.put_requestor(actor, after, now_s)
         return after
 
@@ -147,8 +150,19 @@ class Requestors:
                 raise _two_are_live()
         return new
 
-    async def revoke_credential(self, actor: Actor, credential_id: str, now_s: int) -> bool:
-        """End a credential; every worker refuses it within 5 s. False where there is none that is live."""
+    async def revoke_credential(
+        self, actor: Actor, credential_id: str, now_s: int, *, requestor_id: str | None = None
+    ) -> bool:
+        """End a credential; every worker refuses it within 5 s. False where there is none that is live.
+
+        Args:
+            requestor_id: whose it has to be, for who may not revoke any other's.
+        """
+        if requestor_id is not None:
+            live = await self.credentials(requestor_id)
+            if credential_id not in [credential.credential_id for credential in live]:
+                await self._store.confirm_directory()
+                return False
         return await self._store.revoke_credential(actor, credential_id, now_s)
 
     async def _find(self, requestor_id: str) -> Requestor | None:

@@ -196,6 +196,13 @@ class DirectoryStore(Protocol):
         """Insert or replace key versions (by purpose, owner, name and version) in one transaction."""
         ...
 
+    async def confirm_directory(self) -> None:
+        """Return when every change that the directory shows is as safe as a commit that is answered.
+
+        For who says that something is so already: what was read may still be taken away by a failover.
+        """
+        ...
+
 
 class TokenStore(Protocol):
     """Tokens and their life."""

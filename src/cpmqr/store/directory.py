@@ -114,9 +114,7 @@ async def revoke_credential(tx: Transaction, actor: Actor, credential_id: str, n
     if changed:
         await _changed(tx, actor, [("credential.revoke", credential_id, {})], now_s)
     else:
-        # The lock is a write: with it the commit waits for a synchronous standby, and thus until the earlier
-        # revocation is on it (docs/decisions/failover.md).
-        await tx.fetch("SELECT 1 FROM credential WHERE credential_id = $1 FOR UPDATE", credential_id)
+        await confirm(tx)
     return bool(changed)
 
 
@@ -147,6 +145,14 @@ async def put_keys(
         ],
     )
     await _changed(tx, actor, [(action, _key_name(key), _key_detail(key)) for key in in_order], now_s)
+
+
+async def confirm(tx: Transaction) -> None:
+    """Leave the directory as it is, but have the commit wait for a synchronous standby: so for all changes before.
+
+    The lock is a write, and it is of the row that every change writes (docs/decisions/failover.md).
+    """
+    await tx.fetch("SELECT 1 FROM meta WHERE name = 'directory_version' FOR UPDATE")
 
 
 async def _changed(

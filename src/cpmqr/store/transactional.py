@@ -54,6 +54,9 @@ class TransactionalStore(abc.ABC):
     async def put_keys(self, actor: Actor, keys: Sequence[WrappedKey], action: str, now_s: int) -> None:
         await self._write(directory.put_keys, actor, keys, action, now_s)
 
+    async def confirm_directory(self) -> None:
+        await self._write(directory.confirm)
+
     async def add_tokens(self, actor: Actor, new: Sequence[Token]) -> list[bool]:
         return await self._write(tokens.add, actor, new)
 
