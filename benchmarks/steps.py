@@ -22,7 +22,7 @@ from benchmarks import machine
 from benchmarks.requests import prepare, profile_files, wallet_requests
 from cpmqr import sandbox
 from cpmqr.model import Role
-from cpmqr.server import observe, wiring
+from cpmqr.server import logs, wiring
 from cpmqr.server.settings import Issuing, Settings, Storage
 from cpmqr.service.issue import Call, Prepared
 from cpmqr.store.base import Issued
@@ -122,7 +122,7 @@ def main() -> None:
     given = options.parse_args()
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), 2)  # the log lines are written, and thrown away
-    observe.configure_logs("info")
+    logs.configure("info")
     with tempfile.TemporaryDirectory(prefix="cpmqr-bench-") as folder:
         steps = asyncio.run(measure(Path(folder), given.profile))
     text = json.dumps({"machine": machine.description(), "microseconds": steps}, indent=1)

@@ -11,7 +11,7 @@ from typing import Final
 from cpmqr import sandbox
 from cpmqr.errors import ConfigError
 from cpmqr.keys.base import KeyEncryptionKey
-from cpmqr.server import observe, wiring
+from cpmqr.server import logs, wiring
 from cpmqr.server.settings import Settings
 from cpmqr.store import schema
 from cpmqr.store.base import Store
@@ -23,7 +23,7 @@ YOUNG_OBJECTS: Final = 50_000
 
 def configure_logs(settings: Settings) -> None:
     """Set this process's logs up: JSON lines, or coloured ones where a person plays with the sandbox."""
-    observe.configure_logs(settings.logging.level, for_people=settings.sandbox and sys.stderr.isatty())
+    logs.configure(settings.logging.level, for_people=settings.sandbox and sys.stderr.isatty())
 
 
 def spare_collector() -> None:

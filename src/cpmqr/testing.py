@@ -29,7 +29,7 @@ import uvloop
 from cpmqr import sandbox, startup
 from cpmqr.client import Wallet
 from cpmqr.errors import CpmqrError
-from cpmqr.server import observe, run, settings
+from cpmqr.server import logs, run, settings
 
 START_S_MAX: Final = 10.0  # it takes a fraction of a second; a machine under load may need longer
 
@@ -114,7 +114,7 @@ class _Thread(threading.Thread):
             # A test suite wants to hear of faults, not of each QR. To the process's own stream: pytest puts another in
             # its place for a test and closes it, but a gateway may outlive the test that asked for it first.
             stream = sys.__stderr__ or sys.stderr
-            observe.configure_logs("error", file=stream.buffer)
+            logs.configure("error", file=stream.buffer)
         gateway = await startup.open_gateway(self._settings)
         self._server = run.server(gateway, self._on_started)
         await self._server.serve()

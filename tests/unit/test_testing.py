@@ -10,16 +10,16 @@ import pytest
 import structlog
 
 from cpmqr import testing
-from cpmqr.server import observe
+from cpmqr.server import logs
 
 
 @pytest.fixture
 def unconfigured() -> Iterator[None]:
     structlog.reset_defaults()
-    observe._issue_lines = None
+    logs._issue_lines = None
     yield
     structlog.reset_defaults()
-    observe._issue_lines = None
+    logs._issue_lines = None
 
 
 @pytest.mark.usefixtures("unconfigured")

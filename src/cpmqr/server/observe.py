@@ -1,4 +1,4 @@
-"""What the gateway tells of itself: JSON lines on standard error, and metrics (`metrics.py`). Nothing secret in either.
+"""What the gateway tells of itself: lines in the log (`logs.py`), and metrics (`metrics.py`). Nothing secret in either.
 
 Logs are events with named fields, chosen here and nowhere else; a trace number is a wallet's own text, so a run of
 digits in it that could be a PAN is masked.
@@ -6,110 +6,28 @@ digits in it that could be a PAN is masked.
 
 from __future__ import annotations
 
-import logging
 import re
-import sys
 import time
-import traceback
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from functools import lru_cache
-from typing import BinaryIO, Final
+from typing import Final
 
-import msgspec
 import structlog
 from prometheus_client import CollectorRegistry
 
-from cpmqr.errors import CpmqrError
 from cpmqr.model import PAN_DIGITS_MIN, mask_pan
+from cpmqr.server import logs
 from cpmqr.server.metrics import ATC_NEAR_END, Metrics
 from cpmqr.service.issue import Reply
 from cpmqr.wire import codes
 
 # A run of 13 digits or more, also in groups: "5350 2069 0000 0066".
-_PAN_LIKE = re.compile(r"(?<!\d)\d(?:[ .-]?\d){12,}")
+_PAN_LIKE: Final = re.compile(r"(?<!\d)\d(?:[ .-]?\d){12,}")
 OVERLOAD_LINE_EVERY_S: Final = 1.0
-_issue_lines: structlog.BytesLogger | None = None
-_FOR_PEOPLE: Final = ("requestor_id", "trace_no", "token_ref", "atc", "repeated", "ms")
 _LOAD: Final = frozenset({codes.OVERLOADED, codes.TIMED_OUT, codes.RATE_LIMIT})
 _FAULTS: Final = frozenset({codes.KEY_STORE, codes.TIMED_OUT, codes.INTERNAL, codes.OVERLOADED})
 
 Answered = tuple[Reply, float, int | None]
 """A reply, the seconds that it took, and the request time less our clock (None where nobody was authenticated)."""
-
-
-def configure_logs(level: str, *, for_people: bool = False, file: BinaryIO | None = None) -> None:
-    """Set up the process's logs once: one JSON object a line on standard error, or coloured lines for people.
-
-    Args:
-        file: where the JSON lines go, if not to standard error as it is now.
-    """
-    global _issue_lines
-    lines = structlog.BytesLoggerFactory(file=sys.stderr.buffer if file is None else file)
-    _issue_lines = None if for_people or level in ("warning", "error") else lines()
-    wrapper = structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()])
-    if for_people:
-        structlog.configure(
-            processors=[
-                structlog.processors.add_log_level,
-                structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
-                structlog.dev.ConsoleRenderer(),
-            ],
-            wrapper_class=wrapper,
-            logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
-            cache_logger_on_first_use=True,
-        )
-    else:
-        structlog.configure(
-            processors=[
-                structlog.processors.add_log_level,
-                structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-                structlog.processors.JSONRenderer(serializer=_serialise),
-            ],
-            wrapper_class=wrapper,
-            logger_factory=lines,
-            cache_logger_on_first_use=True,
-        )
-    # uvicorn and asyncio speak through the standard library: their warnings, in the same shape, to the same place.
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonLine())
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-
-
-class _JsonLine(logging.Formatter):
-    """A record of the standard library as one JSON object."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        line = {"event": record.getMessage(), "logger": record.name, "level": record.levelname.lower()}
-        if record.exc_info and record.exc_info[1] is not None:
-            line["exception"] = where_and_what(record.exc_info[1])
-        return _encode(line).decode()
-
-
-_encode = msgspec.json.Encoder().encode
-_encode_lines = msgspec.json.Encoder().encode_lines
-
-
-def _serialise(event: object, **_: object) -> bytes:
-    return _encode(event)
-
-
-@lru_cache(maxsize=8)
-def _utc_text(at_s: int) -> str:
-    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-
-
-class IssuedLine(msgspec.Struct, frozen=True, gc=False, tag_field="event", tag="issued"):
-    """The log's line for a QR."""
-
-    at: str
-    requestor_id: str
-    trace_no: str
-    token_ref: str
-    atc: int
-    repeated: bool
-    ms: float
-    level: str = "info"
 
 
 class Observer:
@@ -189,10 +107,9 @@ class Observer:
                 self.metrics.repeats.inc()
         if not self._log_issues:
             return
-        now = time.time()
-        at = f"{_utc_text(int(now))}.{int(now * 1000) % 1000:03d}Z"
+        at = logs.time_text(time.time())
         lines = [
-            IssuedLine(
+            logs.IssuedLine(
                 at,
                 reply.requestor_id,
                 masked(reply.trace_no),
@@ -203,13 +120,7 @@ class Observer:
             )
             for reply, seconds in issued
         ]
-        if _issue_lines is None:
-            for line in lines:
-                self._log.info("issued", **{name: getattr(line, name) for name in _FOR_PEOPLE})
-        else:
-            # One line for each QR is the only log of the hot path. The same shape as structlog's chain makes, at a
-            # fraction of its price; those of one round of the event loop are written in one piece.
-            _issue_lines.msg(_encode_lines(lines).removesuffix(b"\n"))
+        logs.write_issued(lines)
 
     def batch(self, size: int, waited_s: float, took_s: float) -> None:
         """Note one transaction of the issue path."""
@@ -219,7 +130,7 @@ class Observer:
 
     def incident(self, incident: str, error: BaseException) -> None:
         """Log an unexpected error with its traceback: lines of code, no values."""
-        self._log.error("incident", incident=incident, exception=where_and_what(error))
+        self._log.error("incident", incident=incident, exception=logs.where_and_what(error))
 
     def event(self, name: str, **fields: object) -> None:
         """Log anything else that an operator should see."""
@@ -228,13 +139,6 @@ class Observer:
     def trouble(self, name: str, **fields: object) -> None:
         """Log what an operator should look after."""
         self._log.warning(name, **fields)
-
-
-def where_and_what(error: BaseException) -> str:
-    """An error for the log: its lines of code and its kind. Its text only if it is ours: another's may hold values."""
-    kind = type(error).__name__
-    text = f"{kind}: {error}" if isinstance(error, CpmqrError) else kind
-    return "".join(traceback.format_tb(error.__traceback__)) + text
 
 
 def masked(trace_no: str) -> str:

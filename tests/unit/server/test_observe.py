@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from cpmqr.errors import KeyUnavailable
-from cpmqr.server import observe
+from cpmqr.server import logs
 from cpmqr.server.metrics import Tally
-from cpmqr.server.observe import Observer, configure_logs, masked
+from cpmqr.server.observe import Observer, masked
 from cpmqr.service.issue import Reply
 
 PAN = "5350206900000066"
@@ -33,10 +33,10 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
     handlers, level = root.handlers[:], root.level
     root.handlers[:] = []
     monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(written, "utf-8", write_through=True))
-    configure_logs("info")
+    logs.configure("info")
     yield lambda: [json.loads(line) for line in written.getvalue().decode().splitlines()]
     structlog.reset_defaults()
-    observe._issue_lines = None
+    logs._issue_lines = None
     root.handlers[:] = handlers
     root.setLevel(level)
 
@@ -107,7 +107,7 @@ def test_an_incident_before_a_person_shows_no_local_variables(
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(written, "utf-8", write_through=True))
     structlog.reset_defaults()
-    configure_logs("info", for_people=True)
+    logs.configure("info", for_people=True)
     try:
         secret_of_this_frame = PAN
         _stumble()
