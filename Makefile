@@ -6,7 +6,7 @@
 # make test-compiled  the same tests, but the browser's, with the compiled build (docs/deployment.md)
 # make bench  measure; ratios in one run, figures as JSON (build/bench.json), some five minutes
 # make bench-compiled  the same with the compiled build (build/bench-compiled.json)
-# make bench-size  what 10 million tokens and 50 million issues cost: 20 minutes, 30 GB of disk
+# make bench-size  what 10 million tokens and 50 million issues cost: 30 minutes, 60 GB of disk
 # make pictures  draw the pictures of README and docs anew, from what commands and console show
 # make browser   install the Chromium that the browser tests drive, where it is missing and we may
 

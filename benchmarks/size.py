@@ -1,7 +1,7 @@
 """What size costs: the issue path with few and with many tokens, in turns in one run; bytes a row; purge under load.
 
     python -m benchmarks.size [--tokens 200000] [--issues 1000000] [--seconds 6] [--rounds 3] [--folder DIR]
-    python -m benchmarks.size --tokens 10000000 --issues 50000000      (some 25 GB on disk, 20 minutes)
+    python -m benchmarks.size --tokens 10000000 --issues 50000000      (up to 60 GB on disk, 30 minutes)
 
 Two schemas on one server: 10 thousand tokens with as few issues, and the size wanted. Each issue is of a random token
 of all, under a random trace number, so that every index is touched anywhere: no cache is flattered. Placed as in
