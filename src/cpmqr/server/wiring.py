@@ -151,7 +151,7 @@ class Gateway:
             wait_max_s=settings.storage.wait_max_s,
             observe=self._observe_batch,
         )
-        self.admission = Admission(time.monotonic, self.batcher.refuse_waiting)
+        self.admission = Admission(time.monotonic, time.thread_time, self.batcher.refuse_waiting)
         self.profiles: Mapping[str, CompiledProfile] = load_profiles(settings)
         limits = RateLimits(time.monotonic)
         self.issuer = Issuer(
@@ -255,11 +255,10 @@ class Gateway:
                     self.observer.event("directory", version=self.access.current.version)
 
     async def _keep_pace(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
-            due = loop.time() + PACE_S
+            due = time.monotonic() + PACE_S
             await asyncio.sleep(PACE_S)
-            self.admission.late(loop.time() - due)
+            self.admission.late(time.monotonic() - due)
 
     async def _keep_days(self) -> None:
         while True:

@@ -3,8 +3,8 @@
 A queue that is only bounded by its length is full for as long as there is too much to do, and then all who are
 answered have waited for the whole of it. So the bound depends on what is measured: once a request that comes now would
 wait longer than `WAIT_MAX_S`, most of what waits is refused, and from then on only so many are let in that they are
-answered in about the time that a transaction takes, and that the event loop comes round in time: requests wait in the
-sockets too, where nobody sees them. When nobody has been refused for a while, all is as before.
+answered in about the time that a transaction takes, and that the event loop comes round in time and rests a little:
+requests wait in the sockets too, where nobody sees them. When nobody has been refused for a while, all is as before.
 
 Whoever is refused is told at once, before anything of its request is read: an overload consists of refusals
 (`server/direct.py`). See docs/decisions/overload.md.
@@ -23,7 +23,8 @@ LIMIT_MIN: Final = 2
 QUICK_S: Final = 0.002  # what an answer may take in an overload beside its transactions…
 TRANSACTIONS: Final = 2  # …which are the one under way, and its own, each at its quickest
 FORGOTTEN: Final = 0.01  # the share of the difference by which a slower transaction moves the quickest
-LATE_S: Final = 0.0015  # how late the event loop may be on average: nobody sees a request before
+LATE_S: Final = 0.0005  # how late the event loop may be on average: nobody sees a request before
+BUSY_MAX: Final = 0.95  # a loop that never rests has everybody wait for everybody
 CALM_S: Final = 1.0  # without a refusal, then an overload is over; as long as Retry-After has clients wait
 
 
@@ -32,11 +33,18 @@ class Admission:
 
     Args:
         now: seconds of a clock that only goes forward.
+        worked: seconds of processor time that the event loop's thread has had.
         refuse_waiting: told, when an overload begins, to refuse all that wait but so many.
     """
 
-    def __init__(self, now: Callable[[], float], refuse_waiting: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        now: Callable[[], float],
+        worked: Callable[[], float],
+        refuse_waiting: Callable[[int], None],
+    ) -> None:
         self._now = now
+        self._worked = worked
         self._refuse_waiting = refuse_waiting
         self.in_flight = 0
         self.overloaded = False
@@ -44,7 +52,8 @@ class Admission:
         self._rate = 0.0  # answers a second, of late
         self._quickest_s = 0.0
         self._late_s = 0.0
-        self._turn_at = now()
+        self._busy = 0.0  # the share of the time in which the event loop works, of late
+        self._turn_at, self._worked_s = now(), worked()
         self._answered = 0
         self._waited_s = 0.0
         self._refused_at = 0.0
@@ -86,7 +95,10 @@ class Admission:
         self._quickest_s = min(took_s, slower_s) if self._quickest_s else took_s
 
     def late(self, seconds: float) -> None:
-        """Note by how much the event loop missed a moment: that is what a request waits before it can `enter`."""
+        """Note by how much the event loop missed a moment: that is what a request waits before it can `enter`.
+
+        It tells more than how busy the loop is where others want its processor, or a thread of ours its interpreter.
+        """
         self._late_s += 0.3 * (seconds - self._late_s)
 
     def _may_enter(self, now: float) -> bool:
@@ -105,15 +117,16 @@ class Admission:
     def _turn(self, now: float) -> None:
         seconds = now - self._turn_at
         rate, mean_s = self._answered / seconds, self._waited_s / max(1, self._answered)
-        self._turn_at, self._answered, self._waited_s = now, 0, 0.0
+        worked_s = self._worked()
+        busy = (worked_s - self._worked_s) / seconds
+        self._turn_at, self._worked_s, self._answered, self._waited_s = now, worked_s, 0, 0.0
         self._rate += 0.3 * (rate - self._rate)
+        self._busy += 0.5 * (busy - self._busy)
         if not self.overloaded:
             self.limit = max(FREELY_MAX, round(self._rate * WAIT_MAX_S))
         elif now - self._refused_at >= CALM_S:
             self._end_overload()
-        elif self._late_s > LATE_S:
-            self.limit = max(LIMIT_MIN, self.limit // 2)
-        elif mean_s > self._quick_s:
+        elif self._late_s > LATE_S or self._busy > BUSY_MAX or mean_s > self._quick_s:
             self.limit = max(LIMIT_MIN, round(self.limit * 0.85))
         else:
             self.limit += max(1, self.limit // 8)

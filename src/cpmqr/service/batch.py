@@ -10,6 +10,7 @@ was stored.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
@@ -124,7 +125,7 @@ class Batcher(Generic[Intent, Outcome]):
         if self._joining is not None:
             tell = self._joining(intent, tell)
         loop = asyncio.get_running_loop()
-        self._queue.append(_Waiting(intent, tell, loop.time() + self._wait_max_s, alive))
+        self._queue.append(_Waiting(intent, tell, time.monotonic() + self._wait_max_s, alive))
         if self._free_lanes == self._lanes or (self._free_lanes and len(self._queue) >= self._lane_opens_at):
             self._open_lane(loop)
         if self._sweeper is None:
@@ -193,7 +194,7 @@ class Batcher(Generic[Intent, Outcome]):
 
     async def _carry(self, batch: list[_Waiting[Intent, Outcome]]) -> None:
         loop = asyncio.get_running_loop()
-        started = loop.time()
+        started = time.monotonic()
         waited_s = self._waited_s(batch[0], started)
         self._under_way.append(batch)
         outcomes: Sequence[Outcome | BaseException] = [OutcomeUnknown("the commit was given up")] * len(batch)
@@ -202,7 +203,7 @@ class Batcher(Generic[Intent, Outcome]):
         except Exception as error:
             outcomes = [error] * len(batch)
         finally:
-            self._observe(len(batch), waited_s, loop.time() - started)
+            self._observe(len(batch), waited_s, time.monotonic() - started)
             # In the loop's next round: the next batch is on its way to the database before these become answers.
             loop.call_soon(self._settle, batch, outcomes)
 
@@ -224,7 +225,7 @@ class Batcher(Generic[Intent, Outcome]):
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
-        now = loop.time()
+        now = time.monotonic()
         while self._queue and self._queue[0].deadline <= now:
             self._queue.popleft().settle(Refusal(codes.OVERLOADED, "waited too long", retry_after_s=1))
         for batch in self._under_way:

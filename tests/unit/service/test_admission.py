@@ -8,7 +8,16 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from cpmqr.service.admission import CALM_S, FREELY_MAX, LIMIT_MIN, TURN_S, WAIT_MAX_S, Admission
+from cpmqr.service.admission import (
+    BUSY_MAX,
+    CALM_S,
+    FREELY_MAX,
+    LATE_S,
+    LIMIT_MIN,
+    TURN_S,
+    WAIT_MAX_S,
+    Admission,
+)
 
 # Seconds of one core, about as measured (benchmarks/steps.py): the HTTP server's share of any request, a refusal's,
 # an answer's steps before and after its transaction.
@@ -26,10 +35,11 @@ class Loop:
 
     def __init__(self, transaction_s: Callable[[int], float]) -> None:
         self.now = 0.0
+        self.worked = 0.0
         self.waiting: deque[Request] = deque()
         self.answered: list[tuple[float, float]] = []
         self.refused: list[tuple[float, float]] = []
-        self.admission = Admission(lambda: self.now, self._refuse_waiting)
+        self.admission = Admission(lambda: self.now, lambda: self.worked, self._refuse_waiting)
         self._transaction_s = transaction_s
         self._batch: tuple[float, float, list[Request]] | None = None
 
@@ -49,14 +59,18 @@ class Loop:
             ]
             self.now = max([self.now, *([min(following)] if following else [])])
 
+    def _work(self, seconds: float) -> None:
+        self.now += seconds
+        self.worked += seconds
+
     def _take(self, came_at: float) -> None:
-        self.now += HTTP_S
+        self._work(HTTP_S)
         entered_at = self.admission.enter()
         if entered_at is None:
-            self.now += REFUSE_S
+            self._work(REFUSE_S)
             self.refused.append((came_at, self.now))
             return
-        self.now += BEFORE_S
+        self._work(BEFORE_S)
         self.waiting.append((came_at, entered_at))
 
     def _begin(self) -> None:
@@ -72,14 +86,14 @@ class Loop:
         self._begin()
         self.admission.transaction(took_s)
         for came_at, entered_at in batch:
-            self.now += AFTER_S
+            self._work(AFTER_S)
             self.answered.append((came_at, self.now))
             self.admission.leave(entered_at, answered=True)
 
     def _refuse_waiting(self, keep: int) -> None:
         while len(self.waiting) > keep:
             came_at, entered_at = self.waiting.popleft()
-            self.now += REFUSE_S
+            self._work(REFUSE_S)
             self.refused.append((came_at, self.now))
             self.admission.leave(entered_at, answered=False)
 
@@ -144,13 +158,32 @@ class ByHand:
 
     def __init__(self) -> None:
         self.now = 100.0
+        self.worked = 7.0
         self.kept: list[int] = []
-        self.admission = Admission(lambda: self.now, self.kept.append)
+        self.admission = Admission(lambda: self.now, lambda: self.worked, self.kept.append)
 
     def let_in(self, count: int) -> list[float]:
         moments = [self.admission.enter() for _ in range(count)]
         assert None not in moments
         return [moment for moment in moments if moment is not None]
+
+    def begin_overload(self) -> None:
+        self.admission.transaction(0.002)
+        entered = self.let_in(FREELY_MAX)
+        assert self.admission.enter() is None
+        for moment in entered:
+            self.admission.leave(moment, answered=False)
+
+    def turn(self, wait_s: float, busy: float = 0.0) -> bool:
+        """Answer as many as there may be after `wait_s`, and go on until the limit is looked at; does it grow?"""
+        before = self.admission.limit
+        entered = self.let_in(before)
+        assert self.admission.enter() is None
+        self.now += 1.1 * TURN_S
+        self.worked += 1.1 * TURN_S * busy
+        for _ in entered:
+            self.admission.leave(self.now - wait_s, answered=True)
+        return self.admission.limit > before
 
 
 def test_one_more_than_there_may_be_is_refused_and_those_that_wait_with_it() -> None:
@@ -171,7 +204,7 @@ def test_those_who_are_refused_as_an_overload_begins_do_not_end_it_by_leaving() 
         while len(entered) > FREELY_MAX // 2:
             admission.leave(entered.pop(), answered=False)
 
-    admission = Admission(lambda: now, refuse_waiting)
+    admission = Admission(lambda: now, lambda: 0.0, refuse_waiting)
     for _ in range(FREELY_MAX):
         moment = admission.enter()
         assert moment is not None
@@ -224,20 +257,25 @@ def test_an_overload_lets_more_in_while_answers_take_little_more_than_the_quicke
     took_s: float, wait_s: float, grows: bool
 ) -> None:
     hand = ByHand()
-    hand.admission.transaction(0.002)
-    entered = hand.let_in(FREELY_MAX)
-    assert hand.admission.enter() is None  # an overload begins
-    for moment in entered:
-        hand.admission.leave(moment, answered=False)
+    hand.begin_overload()
     for _ in range(10):
         hand.admission.transaction(took_s)
-    before = hand.admission.limit
-    entered = hand.let_in(before)
-    hand.now += 1.1 * TURN_S
-    late_by = hand.now - wait_s
-    for _ in entered:
-        hand.admission.leave(late_by, answered=True)
-    assert (hand.admission.limit > before) is grows
+    assert hand.turn(wait_s) is grows
+
+
+@pytest.mark.parametrize(
+    ("busy", "late_s", "grows"),
+    [(BUSY_MAX - 0.05, 0.0, True), (BUSY_MAX + 0.02, 0.0, False), (0.1, 5 * LATE_S, False)],
+    ids=["it rests a little", "it never rests", "it rests, and yet comes round late"],
+)
+def test_an_overload_lets_more_in_while_the_event_loop_rests_a_little_and_is_in_time(
+    busy: float, late_s: float, grows: bool
+) -> None:
+    hand = ByHand()
+    hand.begin_overload()
+    hand.admission.late(late_s)
+    turns = [hand.turn(0.001, busy) for _ in range(6)]  # how busy it is counts by and by
+    assert turns[-1] is grows
 
 
 def test_a_database_that_has_become_slower_for_good_is_believed_in_the_end() -> None:
