@@ -23,7 +23,7 @@ import json, os, pathlib, signal, sys
 settings = json.loads(sys.stdin.readline())
 notes = pathlib.Path(settings["storage"]["data"])
 number = len(list(notes.glob("start-*")))
-(notes / f"start-{number}").write_text(str(os.getpid()))
+(notes / f"start-{os.getpid()}").touch()
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 BEFORE
 print("ready", flush=True)
@@ -62,7 +62,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_all_workers_start_and_a_signal_ends_them_with_status_0(tmp_path: Path) -> None:
-    assert supervised(tmp_path, workers=3) == (0, 3, True)
+    assert supervised(tmp_path, workers=3, seconds=2.0) == (0, 3, True)
 
 
 def test_a_worker_that_cannot_start_ends_the_service_with_its_status_and_is_not_tried_again(
