@@ -164,17 +164,14 @@ def measure(*, postgres: bool, times: float, seconds: float, connections: int) -
     """Measure one gateway."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cpmqr-bench-")))
-        server = stack.enter_context(database.server()) if postgres else None
-        url = server.url if server else ""
+        machine.pin(1)  # a server that is started from here stays here
+        url = stack.enter_context(database.server()).url if postgres else ""
         file, pans = prepare(folder, TOKENS, "bc-domestic", url)
         port = machine.free_port()
         arguments = ["serve", "--sandbox", "--data", str(folder), "--port", str(port)]
         arguments += ["--database", url] if url else []
         with contextlib.suppress(PermissionError):
             os.nice(-10)  # neighbours on the machine are not what is measured; the gateway inherits it
-        machine.pin(1)
-        if server:
-            server.pin(1)
         stack.enter_context(machine.process("cpmqr", arguments, port, folder / "gateway.log"))
         full = load.drive(port, wallet_requests(file, pans, 25_000 * 4), seconds=4)
         capacity = full.per_second
