@@ -98,8 +98,10 @@ def draw(measured: Sequence[dict[str, Any]]) -> str:
         [(picture.x(0), answered.y(0)), (picture.x(y_max), answered.y(y_max))], FAINT, width=1, dash="5 4"
     )
     picture.text(picture.x(y_max) + 6, answered.y(y_max) + 12, "all that is asked", size=12, colour=FAINT)
+    slowest_end = max(each["points"][-1]["p99_ms"] for each in measured)
     for each in measured:
         _curves(picture, answered, waits, each)
+        _end(picture, waits, each, above=each["points"][-1]["p99_ms"] == slowest_end)
     return picture.svg("QRs answered a second, and their p99, against requests offered a second")
 
 
@@ -110,9 +112,16 @@ def _curves(picture: Picture, answered: Panel, waits: Panel, measured: dict[str,
         line = [(picture.x(point["offered_per_second"]), panel.y(point[name])) for point in points]
         picture.line(line, colour, width=2.5)
         picture.dots(line, colour)
-    last = points[-1]
+
+
+def _end(picture: Picture, waits: Panel, measured: dict[str, Any], *, above: bool) -> None:
+    """Say where a curve of p99 ends, out of the other's way."""
+    last = measured["points"][-1]
     x, y = picture.x(last["offered_per_second"]), waits.y(last["p99_ms"])
-    picture.text(x, y - 9, f"{last['p99_ms']:.0f} ms", size=12, colour=colour, anchor="end")
+    colour = COLOURS[measured["database"]]
+    picture.text(
+        x, y - 9 if above else y + 19, f"{last['p99_ms']:.0f} ms", size=12, colour=colour, anchor="end"
+    )
 
 
 def _legend(picture: Picture, measured: Sequence[dict[str, Any]]) -> None:
