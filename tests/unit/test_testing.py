@@ -23,6 +23,17 @@ def unconfigured() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("unconfigured")
+def test_it_stays_silent_when_a_test_sets_the_logs_of_the_process_anew(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with testing.gateway() as gateway, gateway.wallet() as wallet:
+        wallet.request_qr(pan=gateway.pan())
+        structlog.reset_defaults()
+        wallet.request_qr(pan=gateway.pan())
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.usefixtures("unconfigured")
 def test_its_faults_are_logged_still_when_the_stream_of_the_test_that_started_it_is_closed(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,6 +15,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 import structlog
+from structlog.typing import FilteringBoundLogger
 
 from cpmqr.errors import CpmqrError
 
@@ -96,10 +97,13 @@ class IssuedLine(msgspec.Struct, frozen=True, gc=False, tag_field="event", tag="
     level: str = "info"
 
 
-def write_issued(lines: Sequence[IssuedLine]) -> None:
-    """Write the lines of the QRs that one round of the event loop has answered."""
+def write_issued(lines: Sequence[IssuedLine], log: FilteringBoundLogger) -> None:
+    """Write the lines of the QRs that one round of the event loop has answered.
+
+    Args:
+        log: where they go one by one, if not as JSON in one piece.
+    """
     if _issue_lines is None:
-        log = structlog.get_logger()
         for line in lines:
             log.info("issued", **{name: getattr(line, name) for name in _FOR_PEOPLE})
     else:

@@ -120,7 +120,7 @@ class Observer:
             )
             for reply, seconds in issued
         ]
-        logs.write_issued(lines)
+        logs.write_issued(lines, self._log)
 
     def batch(self, size: int, waited_s: float, took_s: float) -> None:
         """Note one transaction of the issue path."""
