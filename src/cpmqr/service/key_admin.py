@@ -248,10 +248,9 @@ class KeyAdmin:
         async with self._one_at_a_time:
             keys = [key for key in (await self._store.directory()).keys if key.kek_id != new_kek.kek_id]
             moved = [self._rewrapped(key, new_kek) for key in keys]
-            if moved:
-                await self._store.put_keys(actor, moved, "key.rewrap", now_s)
-            else:  # "0" has people throw the old KEK away
-                await self._store.confirm_directory()
+            # Even if there are none left: "0" has people throw the old KEK away, so it waits, as every commit does,
+            # until a standby has all that came before it.
+            await self._store.put_keys(actor, moved, "key.rewrap", now_s)
         return len(moved)
 
     def algorithm(self, name: KeyName) -> str:
