@@ -159,9 +159,10 @@ class Requestors:
             requestor_id: whose it has to be, for who may not revoke any other's.
         """
         if requestor_id is not None:
-            live = await self.credentials(requestor_id)
-            if credential_id not in [credential.credential_id for credential in live]:
-                await self._store.confirm_directory()
+            known = (await self._store.directory()).credentials
+            if (credential_id, requestor_id) not in [
+                (each.credential_id, each.requestor_id) for each in known
+            ]:
                 return False
         return await self._store.revoke_credential(actor, credential_id, now_s)
 
