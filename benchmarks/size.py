@@ -51,12 +51,18 @@ SERVER = {
 
 @dataclass
 class StoreRun:
-    """The store alone: issues, seconds, processor seconds of the database, bytes of its log."""
+    """The store alone, all rounds: issues, seconds, processor seconds of the database, bytes of its log."""
 
     issued: int = 0
     seconds: float = 0.0
     database_s: float = 0.0
     wal_bytes: int = 0
+
+    def add(self, issued: int, seconds: float, database_s: float, wal_bytes: int) -> None:
+        self.issued += issued
+        self.seconds += seconds
+        self.database_s += database_s
+        self.wal_bytes += wal_bytes
 
 
 @dataclass
@@ -64,20 +70,19 @@ class Passes:
     """What one size did, round by round."""
 
     size: Filled
-    store: list[StoreRun] = field(default_factory=list)
+    store: StoreRun = field(default_factory=StoreRun)
     gateway: list[load.Run] = field(default_factory=list)
 
     def figures(self) -> dict[str, Any]:
         """All rounds together: what a checkpoint costs falls on the first of them. Latencies are medians."""
-        runs = self.gateway
-        issued = sum(each.issued for each in self.store)
+        runs, store = self.gateway, self.store
         return {
             "tokens": self.size.tokens,
             "issues_before": self.size.issues,
             "fill_s": round(self.size.seconds, 1),
-            "store_us_an_issue": round(1e6 * sum(each.seconds for each in self.store) / issued, 1),
-            "database_cpu_us_an_issue": round(1e6 * sum(each.database_s for each in self.store) / issued, 1),
-            "wal_bytes_an_issue": round(sum(each.wal_bytes for each in self.store) / issued),
+            "store_us_an_issue": round(1e6 * store.seconds / store.issued, 1),
+            "database_cpu_us_an_issue": round(1e6 * store.database_s / store.issued, 1),
+            "wal_bytes_an_issue": round(store.wal_bytes / store.issued),
             "gateway_per_second": round(
                 sum(len(run.latencies) for run in runs) / sum(run.seconds for run in runs)
             ),
@@ -156,7 +161,7 @@ def _one_pass(
     os.sched_setaffinity(0, cores)
     assert set(run.statuses) == {200}, run.statuses
     if counts:
-        passes.store.append(StoreRun(issued, took, spent, wal))
+        passes.store.add(issued, took, spent, wal)
         passes.gateway.append(run)
         _say(
             f"{passes.size.tokens} tokens: store {1e6 * took / issued:.0f} us, {run.per_second:.0f} a second"

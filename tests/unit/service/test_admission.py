@@ -279,7 +279,7 @@ def test_an_overload_lets_more_in_while_the_event_loop_rests_a_little_and_is_in_
 
 
 def test_a_database_that_has_become_slower_for_good_is_believed_in_the_end() -> None:
-    loop, slower = Loop(sqlite), 0.0
+    slower = 0.0
 
     def moved_away(batch: int) -> float:
         return sqlite(batch) + slower
